@@ -1,0 +1,62 @@
+"""The command line: one small file per verb. Nothing here imports torch before a verb needs it."""
+
+import importlib
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from polycontrast import __version__
+from polycontrast.errors import EXIT_FAULT, EXIT_USER, UserError
+
+app = typer.Typer(
+    help="Synthesises the MRI contrasts a patient lacks from the ones there are. Research only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS = ("train",)
+
+for verb in VERBS:
+    module = importlib.import_module(f"polycontrast.cli.{verb}_verb")
+    app.command(verb)(module.run)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polycontrast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of user errors too.")] = False,
+) -> None:
+    _state["debug"] = debug
+
+
+_state = {"debug": False}
+
+
+def main() -> None:
+    """Run the command line; a UserError is printed in words and exits with 2."""
+    try:
+        app()
+    except UserError as error:
+        if _state["debug"]:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        print("This is a fault of polycontrast, not of your input. Please report it with the lines above.", file=sys.stderr)
+        sys.exit(EXIT_FAULT)

@@ -15,10 +15,21 @@ Affine = NDArray[np.float64]
 class Geometry:
     """Where voxels lie: the geometric fields of a NIfTI header exactly as stored, so that they can be written back.
 
-    header: a NIfTI-1 header that holds shape, pixdim, sform, qform, their codes and units, and nothing else.
+    header: a NIfTI header, of version 1 or 2 as in the file, that holds shape, pixdim, sform, qform, their codes and
+    units, and nothing else.
     """
 
     header: nib.Nifti1Header
+
+    @classmethod
+    def from_affine(cls, shape: tuple[int, int, int], affine: Affine) -> "Geometry":
+        """The place given by a matrix, voxel index -> mm [4, 4]: as sform and (without shears) as qform, code 1."""
+        header = nib.Nifti1Header()
+        header.set_data_shape(shape)
+        header.set_sform(affine, code=1)
+        header.set_qform(affine, code=1)
+        header.set_xyzt_units("mm")
+        return cls(header)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,7 +55,7 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One image: array [X, Y, Z] float32 in the file's own units, its geometry, and its file (None if made in memory)."""
+    """One image: array [X, Y, Z] float32 in the file's own units, its geometry, its file (None if made in memory)."""
 
     array: Array
     geometry: Geometry

@@ -1,0 +1,60 @@
+"""Frozen dataclasses <-> JSON. An unknown key is an error that names the nearest known one."""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from typing import Any, TypeVar
+
+from polycontrast.errors import UserError
+
+C = TypeVar("C")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON values."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
+
+
+def from_dict(cls: type[C], values: dict[str, Any], where: str = "config") -> C:
+    """Build a dataclass from JSON values, checking every key and the type of every value."""
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
+            raise UserError(f"{where}: unknown key {key!r}", hint=f"did you mean {near[0]!r}?")
+    kinds = typing.get_type_hints(cls)
+    return cls(**{key: _value(kinds[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        return _union(kind, value, where)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return from_dict(typing.cast(type[Any], kind), value, where)
+    if origin is tuple and isinstance(value, list):
+        return _tuple(typing.get_args(kind), value, where)
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    if origin is typing.Literal and value in typing.get_args(kind):
+        return value
+    raise UserError(f"{where}: found {value!r}, expected {kind.__name__ if isinstance(kind, type) else kind}")
+
+
+def _tuple(kinds: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, ...]:
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise UserError(f"{where}: found {len(value)} values, expected {len(kinds)}")
+    return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+
+
+def _union(kind: Any, value: Any, where: str) -> Any:
+    options = typing.get_args(kind)
+    if value is None and type(None) in options:
+        return None
+    return _value(next(option for option in options if option is not type(None)), value, where)

@@ -1,0 +1,51 @@
+"""Images of every kind we read, told by extension: NIfTI by ourselves, the rest through SimpleITK (an extra)."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polycontrast.errors import UserError
+from polycontrast.io import checks, itk, nifti
+from polycontrast.io.volume import Geometry, Volume
+
+EXTENSIONS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+
+
+def read(path: str | Path) -> Volume:
+    """One image [X, Y, Z] float32 of any kind we know; a folder is read as one DICOM series.
+
+    UserError for another kind, for whatever `nifti.read` refuses, or if SimpleITK is needed and not installed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return itk.read_series(path)
+    return nifti.read(path) if extension(path).startswith(".nii") else itk.read(path)
+
+
+def read_labels(path: str | Path) -> tuple[NDArray[np.int16], Geometry]:
+    """A segmentation [X, Y, Z] of whole numbers, and its geometry, of any kind we know."""
+    volume = read(path)
+    return checks.whole_numbers(volume), volume.geometry
+
+
+def read_geometry(path: str | Path) -> Geometry:
+    """Shape and place in space: of NIfTI from the header alone, of the other kinds by reading the image."""
+    path = Path(path)
+    if path.is_file() and extension(path).startswith(".nii"):
+        return nifti.read_geometry(path)
+    return read(path).geometry
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's name ends like that of an image we read."""
+    return path.name.lower().endswith(EXTENSIONS)
+
+
+def extension(path: Path) -> str:
+    """The extension of an image's name, in lower case (".nii.gz" is one); a UserError if it is none that we read."""
+    found = next((e for e in EXTENSIONS if path.name.lower().endswith(e)), None)
+    if found is None:
+        hint = f"we read {', '.join(EXTENSIONS)}, and folders with one DICOM series"
+        raise UserError(f"unknown kind of image {path.suffix!r}", hint=hint, path=path)
+    return found

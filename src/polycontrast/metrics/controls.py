@@ -1,0 +1,112 @@
+"""What a system must beat: predictions that nobody had to learn.
+
+copy: the given contrast itself. mean image: the voxelwise mean of the training patients. constant: the brain's mean
+everywhere. Each is in normalised units, with 0 outside the brain.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polycontrast.data.intensity import MEAN, Mask
+from polycontrast.errors import UserError
+from polycontrast.io import formats
+from polycontrast.io.layout import Case
+from polycontrast.io.volume import Array, Geometry
+from polycontrast.metrics.protocol import Real, load, same_grid
+
+CONTROLS = ("copy", "mean image", "constant")
+
+
+@dataclass(frozen=True, eq=False)
+class MeanImage:
+    """The mean of the fitting cases per contrast, on the grid that most of them share; 0.5 where none has brain.
+
+    used: the cases averaged. left_out: case -> why it is not among them.
+    """
+
+    geometry: Geometry
+    means: dict[str, Array]
+    used: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def predict(self, contrast: str, real: Real) -> Array:
+        """The mean image inside this case's brain; the constant if the case is on another grid."""
+        if contrast not in self.means or not same_grid(self.geometry, real.geometry):
+            return constant(real.brain)
+        return np.where(real.brain, self.means[contrast], np.float32(0))
+
+
+def constant(brain: Mask) -> Array:
+    """0.5, the mean of every normalised brain, inside the brain."""
+    return np.where(brain, np.float32(MEAN), np.float32(0))
+
+
+def predictions(contrast: str, real: Real, mean_image: MeanImage | None) -> dict[str, Array]:
+    """The controls that this case allows, by name."""
+    found = {"constant": constant(real.brain)}
+    if mean_image is not None:
+        found["mean image"] = mean_image.predict(contrast, real)
+    if real.given is not None:
+        found["copy"] = real.given
+    return {name: found[name] for name in CONTROLS if name in found}
+
+
+def fit_mean_image(cases: Sequence[Case], contrasts: Sequence[str]) -> MeanImage | None:
+    """Average the normalised contrasts of the cases, read one at a time; None if no case can be read.
+
+    At a voxel the sum is divided by the number of cases that have brain there.
+    """
+    grids, left_out = _grids(cases)
+    if not grids:
+        return None
+    geometry = _most_common(list(grids.values()))
+    sums: dict[str, NDArray[np.float64]] = {c: np.zeros(geometry.shape) for c in contrasts}
+    counts = {c: np.zeros(geometry.shape, dtype=np.uint16) for c in contrasts}
+    used = []
+    for case in cases:
+        if case.id not in grids or not same_grid(grids[case.id], geometry):
+            left_out.setdefault(case.id, "on another grid than most cases")
+            continue
+        try:
+            real = load(case)
+        except UserError as error:
+            left_out[case.id] = error.message
+            continue
+        used.append(case.id)
+        for contrast in set(contrasts) & set(real.images):
+            sums[contrast] += real.images[contrast]
+            counts[contrast] += real.brain
+    means = {c: np.where(counts[c] > 0, sums[c] / np.maximum(counts[c], 1), MEAN).astype(np.float32) for c in contrasts}
+    return MeanImage(geometry, means, tuple(used), left_out)
+
+
+def describe(mean_image: MeanImage | None, off_grid: Sequence[str]) -> dict[str, Any]:
+    """What the mean image was made of, for the summary. off_grid: judged cases for which it fell back to 0.5."""
+    if mean_image is None:
+        return {"cases": 0, "note": "no readable case in the fitting role: this control is not in the table"}
+    return {
+        "cases": len(mean_image.used),
+        "left_out": mean_image.left_out,
+        "constant_instead": list(off_grid),
+        "note": "voxels of a judged brain that no averaged brain covers, and cases on another grid, get 0.5",
+    }
+
+
+def _grids(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, str]]:
+    grids, unreadable = {}, {}
+    for case in cases:
+        try:
+            grids[case.id] = formats.read_geometry(next(iter(case.contrasts.values())))
+        except UserError as error:
+            unreadable[case.id] = error.message
+    return grids, unreadable
+
+
+def _most_common(grids: Sequence[Geometry]) -> Geometry:
+    keys = [(g.shape, tuple(g.affine.round(2).ravel())) for g in grids]
+    return grids[keys.index(Counter(keys).most_common(1)[0][0])]

@@ -1,0 +1,143 @@
+"""Judge a folder of synthetic volumes against the real ones: tables, intervals, controls and pictures.
+
+A case at a time is held in memory. What cannot be judged becomes a flagged row with its reason; the rest of the cohort
+is judged all the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polycontrast.contrasts import canonical_set, find, slug
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json
+from polycontrast.io.layout import Case, find_cases
+from polycontrast.metrics import controls, gallery, tables
+from polycontrast.metrics.controls import MeanImage
+from polycontrast.metrics.protocol import Real, judge, load, read_prediction, reference, same_grid
+from polycontrast.metrics.tables import SYSTEM, Failure, Row
+
+SUFFIX = "_synth.nii.gz"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found: a row per case, contrast, system and region; what failed; the summary as written; its folder."""
+
+    rows: list[Row]
+    failures: list[Failure]
+    summary: dict[str, Any]
+    out: Path
+
+
+def evaluate(
+    synthetic: Path,
+    data: Path,
+    out: Path,
+    *,
+    want: Sequence[str] | None = None,
+    split: Path | None = None,
+    role: str = "test",
+    have: Sequence[str] = ("T2",),
+    fit_role: str = "gan",
+    notify: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Judge `<case>_<contrast>_synth.nii.gz` anywhere below `synthetic` against the cases of `data`.
+
+    want: the contrasts judged; those found in `synthetic` if None. split: a JSON file {role: [case, ...]}; cases of
+    `role` are judged and those of `fit_role` make the mean image; without it every case is judged and that control is
+    left out. have: what the system was given; the first is the control *copy*. notify: called with each case's id.
+
+    Writes `cases.csv`, `failures.csv` if any, `summary.json`, `summary.md`, `worst_<contrast>.png` and
+    `median_<contrast>.png` into `out`. Raises UserError if there is nothing to judge.
+    """
+    files = _synthetic_files(synthetic)
+    contrasts = canonical_set(want) if want else _contrasts_in(files)
+    given = canonical_set(have)
+    cases = {case.id: case for case in find_cases(data)}
+    judged, fitting = _roles(split, role, fit_role) if split else (sorted(cases), [])
+    mean_image = controls.fit_mean_image([cases[i] for i in fitting if i in cases], contrasts)
+
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    off_grid: list[str] = []
+    for case_id in judged:
+        notify(case_id)
+        try:
+            real = _load(cases, case_id, given[0])
+        except UserError as error:
+            failures += [_failure(case_id, contrast, error) for contrast in contrasts]
+            continue
+        if mean_image is not None and not same_grid(mean_image.geometry, real.geometry):
+            off_grid.append(case_id)
+        for contrast in contrasts:
+            try:
+                rows += _judge(real, contrast, _file(files, case_id, contrast, synthetic), mean_image)
+            except UserError as error:
+                failures.append(_failure(case_id, contrast, error))
+
+    facts = {
+        "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
+        "mean_image": {"role": fit_role if split else None} | controls.describe(mean_image, off_grid),
+    }  # fmt: skip
+    summary = tables.summarise_rows(rows, failures, facts)
+    tables.write(out, rows, failures, summary)
+    for contrast, name, case_id in gallery.choose(rows):
+        real = load(cases[case_id], given[0])
+        image = read_prediction(_file(files, case_id, contrast, synthetic), real)
+        gallery.draw(out / f"{name}_{slug(contrast)}.png", name, real, given[0], contrast, image)
+    return Evaluation(rows, failures, summary, out)
+
+
+def _judge(real: Real, contrast: str, file: Path, mean_image: MeanImage | None) -> list[Row]:
+    """The rows of the system and of its controls. The system's prediction is read first: a bad one judges nothing."""
+    against = reference(real, contrast)
+    systems = {SYSTEM: read_prediction(file, real)} | controls.predictions(contrast, real, mean_image)
+    return [
+        Row(real.id, contrast, system, region, values)
+        for system, image in systems.items()
+        for region, values in judge(against, image).items()
+    ]
+
+
+def _load(cases: dict[str, Case], case_id: str, given: str) -> Real:
+    if case_id not in cases:
+        raise UserError("no truth: the case is in the split file but not in the data")
+    return load(cases[case_id], given)
+
+
+def _synthetic_files(folder: Path) -> dict[str, list[Path]]:
+    """Every synthetic volume below the folder, by file name."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        files.setdefault(path.name, []).append(path)
+    if not files:
+        raise UserError(f"no file named <case>_<contrast>{SUFFIX}", hint="run `polycontrast synth` first", path=folder)
+    return files
+
+
+def _contrasts_in(files: dict[str, list[Path]]) -> tuple[str, ...]:
+    names = {find(name.removesuffix(SUFFIX).rpartition("_")[2]) for name in files}
+    return tuple(sorted(name for name in names if name))
+
+
+def _file(files: dict[str, list[Path]], case_id: str, contrast: str, folder: Path) -> Path:
+    name = f"{case_id}_{slug(contrast)}{SUFFIX}"
+    found = files.get(name, [])
+    if len(found) != 1:
+        what = "no prediction" if not found else f"{len(found)} predictions"
+        raise UserError(f"{what}: {name} is expected once", hint="run `polycontrast synth` again", path=folder)
+    return found[0]
+
+
+def _roles(split: Path, role: str, fit_role: str) -> tuple[list[str], list[str]]:
+    roles: dict[str, list[str]] = read_json(split)
+    if not roles.get(role):
+        raise UserError(f"no case has the role {role!r}", hint=f"its roles are {', '.join(roles)}", path=split)
+    return roles[role], roles.get(fit_role, [])
+
+
+def _failure(case_id: str, contrast: str, error: UserError) -> Failure:
+    where = f" ({error.path.name})" if error.path else ""
+    return Failure(case_id, contrast, f"{error.message}{where}")

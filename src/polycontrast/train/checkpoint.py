@@ -1,0 +1,94 @@
+"""A checkpoint is one folder, written beside the last one and renamed as a whole.
+
+    RUN/checkpoint/weights.safetensors   what synthesis needs (averaged weights where EMA is on)
+    RUN/checkpoint/state.pt              what a resume needs; read with weights_only
+    RUN/checkpoint/clock.json            images seen, generator updates, seconds
+
+A folder cannot replace a non-empty one in a single step, so the last checkpoint steps aside for a moment under the
+name `checkpoint.old`: whoever loads after a kill just then finds it there.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from polycontrast.errors import UserError
+from polycontrast.io.files import write_json
+
+NAME, OLD, NEW = "checkpoint", "checkpoint.old", "checkpoint.new"
+
+
+def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: dict[str, float]) -> None:
+    """Write a checkpoint of the run; whatever happens, a complete one stays loadable."""
+    new, current, old = run / NEW, run / NAME, run / OLD
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / "weights.safetensors")
+        torch.save(state, new / "state.pt")
+        write_json(new / "clock.json", clock)
+        for file in new.iterdir():
+            _flush(file)
+        _settle(run)
+        if current.exists():
+            current.rename(old)
+        new.rename(current)
+        shutil.rmtree(old, ignore_errors=True)
+        _flush(run)
+    except OSError as error:
+        hint = "free some disk space and go on with --resume; the last checkpoint is whole"
+        raise UserError(f"the checkpoint could not be written: {error.strerror}", hint=hint, path=new) from None
+
+
+def find(run: Path) -> Path | None:
+    """The folder of the run's last complete checkpoint, or None."""
+    for name in (NAME, OLD):
+        if (run / name / "clock.json").exists():
+            return run / name
+    return None
+
+
+def load_state(run: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, float]]:
+    """state and clock of the last complete checkpoint."""
+    folder = _required(run)
+    state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+    return state, json.loads((folder / "clock.json").read_text())
+
+
+def load_weights(run: Path) -> tuple[dict[str, Tensor], Path]:
+    """The weights that synthesis needs, on the CPU, and the file they came from."""
+    file = _required(run) / "weights.safetensors"
+    try:
+        return load_file(file), file
+    except Exception as error:
+        raise UserError(f"cannot be read as safetensors: {error}", path=file) from None
+
+
+def _required(run: Path) -> Path:
+    folder = find(run)
+    if folder is None:
+        raise UserError("no checkpoint in this run folder", hint="was the training stopped before its first?", path=run)
+    return folder
+
+
+def _settle(run: Path) -> None:
+    """Undo what a kill between the two renames left: the old checkpoint is the current one again."""
+    current, old = run / NAME, run / OLD
+    if old.exists() and not current.exists():
+        old.rename(current)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the file system keep what was written, so that a power cut after the rename finds it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,285 @@
+"""The one visible loop: sample -> turns -> EMA -> log -> picture -> checkpoint.
+
+Progress counts images seen, so that batch size and ranks do not change a schedule's meaning. What a sample holds and
+what is drawn for it derive from (seed, its global index): one process and many see the same, and a resumed run equals
+an uninterrupted one to the bit on the CPU.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import polycontrast
+from polycontrast import config, pictures, recipes, systems
+from polycontrast.data.cache import Entry
+from polycontrast.data.dataset import Batch, SliceDataset
+from polycontrast.data.units import fit_units
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json, write_json
+from polycontrast.recipes import Recipe
+from polycontrast.systems.base import Phase, SampleRng, System
+from polycontrast.train import checkpoint, distributed
+from polycontrast.train.distributed import Ranks
+from polycontrast.train.log import Log
+from polycontrast.train.progress import Progress
+
+
+@dataclass
+class Clock:
+    """How far a run is: images seen over all phases and ranks, steps of the last phase's kind, seconds of training."""
+
+    images: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """One run's moving parts: system, optimisers, averaged weights, clock."""
+
+    def __init__(self, recipe: Recipe, device: torch.device, ranks: Ranks) -> None:
+        self.recipe, self.device, self.ranks = recipe, device, ranks
+        torch.manual_seed(recipe.train.seed)  # the initialisation; everything later derives from sample indices
+        self.system = systems.build(recipe.system, recipe.data).to(device)
+        self.system.bfloat16 = frozenset(recipe.train.bfloat16)
+        self.system.channels_last = frozenset(recipe.train.channels_last)
+        for name in recipe.train.channels_last:
+            self.system.players[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        distributed.copy_from_first(self.system.players.values(), ranks)
+        self.optimisers = {name: _adam(self.system, name) for name in self.system.players}
+        self.average = {k: v.clone() for k, v in self.live_weights().items()} if recipe.train.ema else None
+        assert recipe.train.images is not None
+        self.phases = [p for p in self.system.phases(recipe.train.images) if p.images > 0]
+        self.clock = Clock()
+
+    @property
+    def total(self) -> int:
+        """Images of all phases."""
+        return sum(p.images for p in self.phases)
+
+    def phase(self) -> tuple[Phase, float]:
+        """The phase that the clock is in, and the fraction of it that has passed."""
+        first = 0
+        for phase in self.phases:
+            if self.clock.images < first + phase.images:
+                return phase, (self.clock.images - first) / phase.images
+            first += phase.images
+        return self.phases[-1], 1.0
+
+    def live_weights(self) -> dict[str, Tensor]:
+        """What synthesis needs, as it is being trained: `<player>.<parameter>`."""
+        players = self.system.players
+        return {f"{p}.{k}": v for p in self.system.synthesizers for k, v in players[p].state_dict().items()}
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Every turn of one step; returns the named terms, unweighted, with each player's weighted sum."""
+        phase, fraction = self.phase()
+        rng = SampleRng(self.recipe.train.seed, batch.index, self.device)
+        scene = self.system.draw(batch, phase.name, rng)
+        logged: dict[str, float] = {}
+        for player in phase.turns:
+            logged |= self._turn(player, scene, fraction)
+        self._update_average()
+        self.clock.images += self.recipe.train.batch
+        self.clock.updates += 1
+        return logged
+
+    def _turn(self, player: str, scene: Any, fraction: float) -> dict[str, float]:
+        network, optimiser = self.system.players[player], self.optimisers[player]
+        with others_frozen(self.system, player):
+            terms = self.system.losses(player, scene)
+            loss = torch.stack([t.weight * t.value for t in terms.values()]).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+        values = torch.stack([loss.detach(), *(t.value.detach() for t in terms.values())])
+        means = distributed.average(values, self.ranks).tolist()
+        logged = dict(zip([f"{player[0]}_loss", *terms], means, strict=True))
+        self._check_finite(logged)
+        distributed.average_gradients(network, self.ranks)
+        if self.recipe.train.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), self.recipe.train.clip)
+        for group in optimiser.param_groups:
+            group["lr"] = self.system.optimisers[player].rate(fraction)
+        optimiser.step()
+        return logged
+
+    def _check_finite(self, logged: dict[str, float]) -> None:
+        bad = [name for name, value in logged.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"training stopped after {self.clock.images} images: {', '.join(bad)} is not finite",
+                hint="the last checkpoint is kept; lower the learning rate, try --precision float32, or look at "
+                "metrics.jsonl for the term that grew, then go on with --resume",
+            )
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        keep = 0.5 ** (self.recipe.train.batch / self.recipe.train.ema)
+        for name, value in self.live_weights().items():
+            self.average[name].lerp_(value, 1 - keep)
+
+    def save(self, run: Path, log: Log) -> None:
+        weights = self.live_weights() if self.average is None else self.average
+        state = {
+            "players": {name: network.state_dict() for name, network in self.system.players.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "average": self.average or {},
+            "extra": self.system.extra_state(),
+            "log": {"sums": log.sums, "counts": log.counts},
+            "rng": torch.get_rng_state(),
+        }
+        checkpoint.save(run, weights, state, asdict(self.clock))
+
+    def load(self, run: Path, log: Log) -> None:
+        state, clock = checkpoint.load_state(run, self.device)
+        for name, network in self.system.players.items():
+            network.load_state_dict(state["players"][name])
+            self.optimisers[name].load_state_dict(state["optimisers"][name])
+        if self.average is not None:
+            self.average = state["average"]
+        self.system.load_extra_state(state["extra"])
+        log.sums, log.counts = state["log"]["sums"], state["log"]["counts"]
+        torch.set_rng_state(state["rng"].cpu())
+        self.clock = Clock(int(clock["images"]), int(clock["updates"]), clock["seconds"])
+
+
+def train(
+    recipe: Recipe,
+    entries: Sequence[Entry],
+    run: Path,
+    *,
+    device: torch.device | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train a recipe on cached cases and leave a self-describing run folder, which is returned.
+
+    resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the folder
+    holds another run, or when a loss is not finite.
+    """
+    device = device or torch.device("cpu")
+    ranks = distributed.start(device)
+    distributed.check_share(recipe.train.batch, ranks)
+    dataset = SliceDataset(entries, recipe.data, recipe.train.seed)
+    recipe = recipes.with_length(recipe, len(dataset))
+    if ranks.first:
+        _open_run(run, recipe, dataset, resume)
+    distributed.barrier(ranks)
+    trainer = Trainer(recipe, device, ranks)
+    log = Log(run, tensorboard and ranks.first)
+    if resume and checkpoint.find(run) is not None:
+        trainer.load(run, log)
+    if ranks.first:
+        log.cut_back(trainer.clock.images)
+    with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
+        _loop(trainer, dataset, run, log, bar)
+    return run
+
+
+def _loop(trainer: Trainer, dataset: SliceDataset, run: Path, log: Log, bar: Progress) -> None:
+    settings, clock, ranks = trainer.recipe.train, trainer.clock, trainer.ranks
+    started = time.perf_counter() - clock.seconds
+    batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world)
+    while clock.images < trainer.total:
+        log.add(trainer.step(next(batches).to(trainer.device)))
+        clock.seconds = time.perf_counter() - started
+        last = clock.images >= trainer.total
+        bar.update(clock.images, log.means)
+        if not ranks.first:
+            continue
+        if _due(clock.images, settings.log_every, settings.batch) or last:
+            bar.note(log.write({**asdict(clock), "phase": trainer.phase()[0].name}))
+        if _due(clock.images, settings.preview_every, settings.batch) or last:
+            log.draw()
+            preview(trainer.system, dataset, run / "preview" / f"{clock.images:09d}.png")
+        if _due(clock.images, settings.checkpoint_every, settings.batch) or last:
+            trainer.save(run, log)
+    batches.close()
+    distributed.barrier(ranks)
+
+
+def _due(images: int, every: int, batch: int) -> bool:
+    """Whether a multiple of `every` was passed in the last step."""
+    return images // every > (images - batch) // every
+
+
+@contextmanager
+def others_frozen(system: System, player: str) -> Iterator[None]:
+    """Only this player's parameters collect gradients inside; all do again afterwards."""
+    others = [p for name, network in system.players.items() if name != player for p in network.parameters()]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+def preview(system: System, dataset: SliceDataset, path: Path, rows: int = 4) -> None:
+    """A picture of a few training slices: the source, then each target as synthesised and as it is."""
+    chosen = dataset.batch([i * len(dataset) // rows for i in range(rows)])
+    device = next(system.players[system.synthesizers[0]].parameters()).device
+    names = dataset.config.contrasts
+    source = [names.index(c) for c in system.have]
+    fake, _ = system.synthesize(chosen.images[:, source].to(device), system.have, system.want)
+    middle = chosen.images.shape[2] // 2
+    columns = [chosen.images[:, i, middle] for i in source]
+    labels = list(system.have)
+    for i, name in enumerate(system.want):
+        columns += [fake[:, i, 0].cpu(), chosen.images[:, names.index(name), middle]]
+        labels += [f"{name} synthetic", f"{name} real"]
+    images = (torch.stack(columns, dim=1).numpy() + 1) / 2
+    cases = [dataset.place(i)[0].id for i in chosen.index]
+    fakes = [label for label in labels if label.endswith("synthetic")]
+    title = f"training slices after {path.stem.lstrip('0') or 0} images"
+    pictures.preview(path, images.astype(np.float32), cases, labels, title, synthetic=fakes)
+
+
+def _adam(system: System, player: str) -> torch.optim.Optimizer:
+    settings = system.optimisers[player]
+    return torch.optim.Adam(
+        system.players[player].parameters(), settings.rate(0.0), settings.betas, weight_decay=settings.weight_decay,
+        fused=True,
+    )  # fmt: skip
+
+
+def _open_run(run: Path, recipe: Recipe, dataset: SliceDataset, resume: bool) -> None:
+    """Write config.json, or see that it is the one that is being resumed."""
+    described = {
+        "polycontrast": polycontrast.__version__,
+        "recipe": config.to_dict(recipe),
+        "cases": [e.id for e in dataset.entries],
+        "slices": len(dataset),
+    }
+    file = run / "config.json"
+    if file.exists() and not resume:
+        raise UserError("there is a run already", hint="go on with --resume, or choose another folder", path=run)
+    if file.exists():
+        _check_same(read_json(file), described, file)
+        return
+    units = fit_units(dataset.entries, recipe.data)
+    try:
+        (run / "preview").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", hint="choose another -o", path=run) from None
+    write_json(file, {**described, "units": units})
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], file: Path) -> None:
+    for key in ("recipe", "cases", "slices"):
+        if old[key] != new[key]:
+            raise UserError(
+                f"the run to resume was started with other {key}", path=file,
+                hint="resume with the same recipe, data, split and overrides, or start a new run in another folder",
+            )  # fmt: skip

@@ -1,0 +1,47 @@
+"""From a folder, a split file and a role to cached cases."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from polycontrast.data.cache import Entry, cached
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json
+from polycontrast.io.layout import Case, find_cases
+
+
+def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
+    """The cases with this role; all of them where there is no split file.
+
+    Raises UserError if the split names cases that are not there, or none with the role.
+    """
+    cases = {case.id: case for case in find_cases(data)}
+    if split is None:
+        return list(cases.values())
+    roles = read_json(split)
+    if not isinstance(roles, dict) or not isinstance(roles.get(role), list) or not roles[role]:
+        known = ", ".join(roles) if isinstance(roles, dict) else "none"
+        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {known}", path=split)
+    missing = [name for name in roles[role] if name not in cases]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(roles[role])} cases with the role {role!r} are not in {data}: "
+            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
+            hint="unpack them, or name another split file", path=split,
+        )  # fmt: skip
+    return [cases[name] for name in roles[role]]
+
+
+def cached_cases(
+    data: Path, split: Path | None, role: str, contrasts: Sequence[str], cache: Path | None, *, quiet: bool = False
+) -> list[Entry]:
+    """Cached entries of the cases with this role, with a progress bar while volumes are read."""
+    cases = cases_of(data, split, role)
+    entries: list[Entry] = []
+    console = Console(stderr=True)
+    shown = track(cases, "reading", console=console, disable=quiet or not console.is_terminal)
+    for case in shown:
+        entries += cached([case], contrasts, cache)
+    return entries
