@@ -80,10 +80,10 @@ def mosaic(
     x, y, z = ((s.stop - s.start) * mm for s, mm in zip(box, spacing, strict=True))
     width, heights = max(x, y), [y, z, z]
     inch = 2.3 / width
-    figure = _figure(inch * width * len(panels) + 0.1, inch * sum(heights) + 1.15, DARK)
+    figure = _figure(inch * width * len(panels) + 0.1, inch * sum(heights) + 1.25, DARK)
     spec = figure.add_gridspec(
         3, len(panels), height_ratios=heights, wspace=0.02, hspace=0.02, left=0.01, right=0.99,
-        top=1 - 0.55 / figure.get_figheight(), bottom=0.6 / figure.get_figheight(),
+        top=1 - 0.55 / figure.get_figheight(), bottom=0.7 / figure.get_figheight(),
     )  # fmt: skip
     for column, (label, volume) in enumerate(panels.items()):
         window = WINDOWS.get(label, GREY)

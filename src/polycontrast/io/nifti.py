@@ -90,7 +90,7 @@ def write(path: str | Path, array: ArrayLike, geometry: Geometry, *, description
     array does not fit the geometry or is not finite.
     """
     path = Path(path)
-    values = np.asarray(array)
+    values = np.asarray(array, dtype=np.float32)
     if values.shape != geometry.shape or not np.isfinite(values).all():
         raise ValueError(f"expected finite values of shape {geometry.shape}, found shape {values.shape}")
     if not path.name.endswith((".nii", ".nii.gz")):

@@ -132,9 +132,10 @@ def _file(files: dict[str, list[Path]], case_id: str, contrast: str, folder: Pat
 
 
 def _roles(split: Path, role: str, fit_role: str) -> tuple[list[str], list[str]]:
-    roles: dict[str, list[str]] = read_json(split)
-    if not roles.get(role):
-        raise UserError(f"no case has the role {role!r}", hint=f"its roles are {', '.join(roles)}", path=split)
+    roles = read_json(split)
+    if not isinstance(roles, dict) or not roles.get(role):
+        known = ", ".join(roles) if isinstance(roles, dict) else "none"
+        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {known}", path=split)
     return roles[role], roles.get(fit_role, [])
 
 

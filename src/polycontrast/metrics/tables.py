@@ -78,33 +78,48 @@ def write(out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: 
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """The summary as Markdown tables: means with SD and interval, then the paired differences."""
+    """The summary for people: brain and tumour, the paired differences, and the gentler readings of other papers."""
     names = [f"{n.upper()} {m.unit}".strip() + (" ↑" if m.higher_is_better else " ↓") for n, m in METRICS.items()]
     head = f"| contrast | region | system | n | {' | '.join(names)} |\n|---|---|---|--:|{'--:|' * len(names)}\n"
-    table = head + "".join(_lines(summary["results"], [SYSTEM, *CONTROLS], "{mean} ± {sd} {interval}"))
-    gains = head + "".join(_lines(summary["differences"], list(CONTROLS), "{mean} {interval}", "minus "))
+    results, strict = summary["results"], ("brain", "tumour")
+    table = _lines(results, strict, [SYSTEM, *CONTROLS], "{mean} ± {sd} {interval}")
+    gains = _lines(summary["differences"], strict, list(CONTROLS), "{mean} {interval}", label="minus {}")
+    gentle = _lines(results, ("volume",), [SYSTEM], "{mean} ± {sd}")
+    scaled = _lines(results, REGIONS, [SYSTEM], "{mean} ± {sd}", suffix="_scaled", label="{}, self-scaled")
     failed = "".join(f"* {f['case']}, {f['contrast']}: {f['reason']}\n" for f in summary["failures"])
     return (
         f"# From {', '.join(summary['have'])}: {summary['cases']} cases, role: {summary['role']}\n\n"
-        f"Mean ± SD [interval]. Interval: {summary['interval']}.\n\n{table}\n"
-        f"## The system minus each control, case by case\n\n{gains}\n"
-        f"## How it was measured\n\n"
+        f"Mean ± SD [interval]. Interval: {summary['interval']}.\n\n{head}{table}\n"
+        f"## The system minus each control, case by case\n\n{head}{gains}\n"
+        "## As other papers measure\n\n"
+        "For comparison only: zero background and scaling each image by itself flatter.\n\n"
+        f"{head}{gentle}{scaled}\n"
+        "## How it was measured\n\n"
         + "".join(f"* **{key.replace('_', ' ')}**: {text}.\n" for key, text in DESCRIPTION.items())
         + f"* **mean image**: {summary['mean_image']['cases']} cases averaged; {summary['mean_image']['note']}.\n"
         + (f"\n## Not judged\n\n{failed}" if failed else "")
     )
 
 
-def _lines(results: Mapping[str, Any], systems: Sequence[str], cell: str, prefix: str = "") -> list[str]:
+def _lines(
+    results: Mapping[str, Any],
+    regions: Sequence[str],
+    systems: Sequence[str],
+    cell: str,
+    *,
+    suffix: str = "",
+    label: str = "{}",
+) -> str:
+    """Table lines. suffix: "" or "_scaled", which columns; label: how the system is called."""
     lines = []
     for contrast, by_system in results.items():
-        for region in REGIONS:
+        for region in regions:
             for system in [s for s in systems if s in by_system]:
                 stats = by_system[system][region]
-                cells = [_text(stats[name], cell, 2 if METRICS[name].unit else 4) for name in METRICS]
+                cells = [_text(stats[name + suffix], cell, 2 if m.unit else 4) for name, m in METRICS.items()]
                 count = stats[next(iter(METRICS))]["n"]
-                lines.append(f"| {contrast} | {region} | {prefix}{system} | {count} | {' | '.join(cells)} |\n")
-    return lines
+                lines.append(f"| {contrast} | {region} | {label.format(system)} | {count} | {' | '.join(cells)} |\n")
+    return "".join(lines)
 
 
 def _text(stats: Mapping[str, Any], cell: str, digits: int) -> str:

@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
+from polycontrast.runs import CHECKPOINT, OLD_CHECKPOINT, required
 
-NAME, OLD, NEW = "checkpoint", "checkpoint.old", "checkpoint.new"
+NEW_CHECKPOINT = "checkpoint.new"
 
 
 def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: dict[str, float]) -> None:
     """Write a checkpoint of the run; whatever happens, a complete one stays loadable."""
-    new, current, old = run / NEW, run / NAME, run / OLD
+    new, current, old = run / NEW_CHECKPOINT, run / CHECKPOINT, run / OLD_CHECKPOINT
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -46,40 +47,16 @@ def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: di
         raise UserError(f"the checkpoint could not be written: {error.strerror}", hint=hint, path=new) from None
 
 
-def find(run: Path) -> Path | None:
-    """The folder of the run's last complete checkpoint, or None."""
-    for name in (NAME, OLD):
-        if (run / name / "clock.json").exists():
-            return run / name
-    return None
-
-
 def load_state(run: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, float]]:
     """state and clock of the last complete checkpoint."""
-    folder = _required(run)
+    folder = required(run)
     state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
     return state, json.loads((folder / "clock.json").read_text())
 
 
-def load_weights(run: Path) -> tuple[dict[str, Tensor], Path]:
-    """The weights that synthesis needs, on the CPU, and the file they came from."""
-    file = _required(run) / "weights.safetensors"
-    try:
-        return load_file(file), file
-    except Exception as error:
-        raise UserError(f"cannot be read as safetensors: {error}", path=file) from None
-
-
-def _required(run: Path) -> Path:
-    folder = find(run)
-    if folder is None:
-        raise UserError("no checkpoint in this run folder", hint="was the training stopped before its first?", path=run)
-    return folder
-
-
 def _settle(run: Path) -> None:
     """Undo what a kill between the two renames left: the old checkpoint is the current one again."""
-    current, old = run / NAME, run / OLD
+    current, old = run / CHECKPOINT, run / OLD_CHECKPOINT
     if old.exists() and not current.exists():
         old.rename(current)
     shutil.rmtree(old, ignore_errors=True)

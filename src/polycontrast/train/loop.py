@@ -25,6 +25,7 @@ from polycontrast.data.units import fit_units
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.recipes import Recipe
+from polycontrast.runs import find
 from polycontrast.systems.base import Phase, SampleRng, System
 from polycontrast.train import checkpoint, distributed
 from polycontrast.train.distributed import Ranks
@@ -177,7 +178,7 @@ def train(
     distributed.barrier(ranks)
     trainer = Trainer(recipe, device, ranks)
     log = Log(run, tensorboard and ranks.first)
-    if resume and checkpoint.find(run) is not None:
+    if resume and find(run) is not None:
         trainer.load(run, log)
     if ranks.first:
         log.cut_back(trainer.clock.images)

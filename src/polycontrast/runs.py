@@ -1,0 +1,70 @@
+"""What a run folder holds, for those who read it: config.json and the last complete checkpoint's weights.
+
+Training writes it (train/checkpoint.py); synthesis reads only JSON and safetensors, never a pickle.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from polycontrast import recipes
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json
+from polycontrast.recipes import Recipe
+
+CHECKPOINT, OLD_CHECKPOINT = "checkpoint", "checkpoint.old"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """config.json: the version that trained, the whole recipe, the map to normalised units, who was trained on."""
+
+    version: str
+    recipe: Recipe
+    units: dict[str, tuple[float, float]]
+    cases: tuple[str, ...]
+
+
+def read_config(run: Path) -> RunConfig:
+    """The run's config.json; a UserError says what is wrong with it."""
+    file = run / "config.json"
+    if not run.is_dir():
+        raise UserError("no such run folder", hint="train one with `polycontrast train`", path=run)
+    values: dict[str, Any] = read_json(file)
+    try:
+        units = {name: (float(gain), float(offset)) for name, (gain, offset) in values["units"].items()}
+        recipe, cases = recipes.from_json(values["recipe"]), tuple(values["cases"])
+        return RunConfig(str(values["polycontrast"]), recipe, units, cases)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"not a run's configuration: {error!r}", hint="is this a run folder?", path=file) from None
+    except UserError as error:
+        raise UserError(error.message, error.hint, file) from None
+
+
+def find(run: Path) -> Path | None:
+    """The folder of the run's last complete checkpoint, or None. A kill in mid-save may have left it set aside."""
+    for name in (CHECKPOINT, OLD_CHECKPOINT):
+        if (run / name / "clock.json").exists():
+            return run / name
+    return None
+
+
+def required(run: Path) -> Path:
+    """`find`, or a UserError."""
+    folder = find(run)
+    if folder is None:
+        raise UserError("no checkpoint in this run folder", hint="was the training stopped before its first?", path=run)
+    return folder
+
+
+def load_weights(run: Path) -> tuple[dict[str, Tensor], Path]:
+    """The weights that synthesis needs (`<player>.<parameter>`), on the CPU, and the file they came from."""
+    file = required(run) / "weights.safetensors"
+    try:
+        return load_file(file), file
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"cannot be read as safetensors: {error}", path=file) from None

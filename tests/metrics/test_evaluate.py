@@ -1,0 +1,333 @@
+"""Evaluation of a small drawn cohort: controls by hand, bad cases flagged, the files say how they were made."""
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from polycontrast.data import intensity
+from polycontrast.errors import UserError
+from polycontrast.io import formats
+from polycontrast.io.layout import find_cases
+from polycontrast.metrics.evaluate import evaluate
+
+SHAPE = (20, 22, 18)
+AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+NAMES = {"T1": "t1", "T1ce": "t1ce", "T2": "t2", "FLAIR": "flair"}
+GAN, TEST = ["Brats18_G_1", "Brats18_G_2"], ["Brats18_A_1", "Brats18_B_1", "Brats18_C_1"]
+
+
+@pytest.fixture(name="drawn", autouse=True)
+def _drawn(request, monkeypatch):
+    """The mosaics asked for: (file, case, panels). Drawing takes a second each, so only one test really draws."""
+    calls = []
+    if "really_draw" not in request.fixturenames:
+        monkeypatch.setattr(
+            "polycontrast.metrics.gallery.pictures.mosaic",
+            lambda path, panels, *, title, **_: calls.append((path.name, title.split(":")[0], list(panels))),
+        )
+    return calls
+
+
+def save(path, array, affine=AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+def ball(radius):
+    axes = np.meshgrid(*(np.arange(n) - n / 2 for n in SHAPE), indexing="ij")
+    return np.sqrt(sum(a * a for a in axes)) < radius
+
+
+def normalised(image, brain):
+    return np.where(brain, (image - image[brain].mean()) / image[brain].std() * 0.25 + 0.5, 0)
+
+
+def real_image(seed, brain):
+    return np.where(brain, np.random.default_rng(seed).uniform(50, 200, SHAPE), 0).astype(np.float32)
+
+
+def add_case(folder, case, seed, radius=7.0, tumour=True, affine=AFFINE):
+    brain = ball(radius)
+    for i, name in enumerate(NAMES.values()):
+        save(folder / case / f"{case}_{name}.nii.gz", real_image(10 * seed + i, brain), affine)
+    save(folder / case / f"{case}_seg.nii.gz", ((ball(3) * 2) if tumour else ball(-1)).astype(np.uint8), affine)
+
+
+def truth_of(data, case, contrast):
+    """The truth in normalised units and the brain, computed here from the files."""
+    image = nib.load(data / case / f"{case}_{NAMES[contrast]}.nii.gz").get_fdata()
+    return normalised(image, image != 0), image != 0
+
+
+def predict(synthetic, data, case, contrast, error, affine=AFFINE):
+    truth, brain = truth_of(data, case, contrast)
+    image = np.where(brain, truth + error, 0).astype(np.float32)
+    save(synthetic / case / f"{case}_{contrast.lower()}_synth.nii.gz", image, affine)
+
+
+@pytest.fixture(name="cohort")
+def _cohort(tmp_path):
+    """Two gan cases of different size, three test cases, synthetic T1 and FLAIR with a known constant error."""
+    data, synthetic = tmp_path / "data", tmp_path / "synthetic"
+    for seed, (case, radius) in enumerate(zip([*GAN, *TEST], [6.0, 8.0, 7.0, 7.0, 7.0], strict=True)):
+        add_case(data, case, seed, radius, tumour=case != "Brats18_C_1")
+    for case, error in zip(TEST, [0.1, 0.3, 0.2], strict=True):
+        for contrast in ("T1", "FLAIR"):
+            predict(synthetic, data, case, contrast, error)
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"gan": GAN, "test": TEST, "train": []}))
+    return data, synthetic, split, tmp_path / "out"
+
+
+def run(cohort, **options):
+    data, synthetic, split, out = cohort
+    return evaluate(synthetic, data, out, split=split, **options)
+
+
+def value(result, column, **where):
+    rows = [r for r in result.rows if all(getattr(r, k) == v for k, v in where.items())]
+    assert len(rows) == 1
+    return rows[0].values[column]
+
+
+def expected_psnr(truth, image, brain):
+    low, high = np.percentile(truth[brain], [0.5, 99.5])
+    return 10 * math.log10((high - low) ** 2 / np.mean((truth - image)[brain] ** 2))
+
+
+def test_the_system_is_judged_in_the_truths_own_units(cohort):
+    result = run(cohort)
+    truth, brain = truth_of(cohort[0], "Brats18_A_1", "T1")
+    here = {"case": "Brats18_A_1", "contrast": "T1", "system": "synthetic"}
+    assert value(result, "psnr", region="brain", **here) == pytest.approx(
+        expected_psnr(truth, np.where(brain, truth + 0.1, 0), brain), abs=1e-3
+    )
+    assert value(result, "nmae", region="brain", **here) == pytest.approx(0.1 / np.ptp(truth[brain]), rel=1e-4)
+    share = brain.mean()
+    ratio = value(result, "psnr", region="volume", **here) - value(result, "psnr", region="brain", **here)
+    assert ratio == pytest.approx(-10 * math.log10(share), abs=1e-4)  # zero background flatters, by just its share
+
+
+def test_the_controls_are_what_their_names_say(cohort):
+    data = cohort[0]
+    result = run(cohort)
+    truth, brain = truth_of(data, "Brats18_B_1", "FLAIR")
+    given, _ = truth_of(data, "Brats18_B_1", "T2")
+    (small, small_brain), (large, large_brain) = (truth_of(data, c, "FLAIR") for c in GAN)
+    count = small_brain.astype(int) + large_brain
+    mean = np.where(count > 0, (small + large) / np.maximum(count, 1), 0.5)
+    wanted = {"copy": given, "mean image": mean, "constant": np.full(SHAPE, 0.5)}
+    for system, image in wanted.items():
+        found = value(result, "psnr", case="Brats18_B_1", contrast="FLAIR", system=system, region="brain")
+        assert found == pytest.approx(expected_psnr(truth, image, brain), abs=1e-4), system
+
+
+def test_a_case_without_tumour_has_no_tumour_value_and_does_not_count(cohort):
+    result = run(cohort)
+    for column in ("psnr", "ssim", "nmae", "psnr_scaled"):
+        assert value(result, column, case="Brats18_C_1", contrast="T1", system="synthetic", region="tumour") is None, (
+            column
+        )
+    stats = result.summary["results"]["T1"]["synthetic"]
+    assert stats["tumour"]["psnr"]["n"] == 2
+    assert stats["brain"]["psnr"]["n"] == 3
+
+
+def test_the_summary_names_normalisation_mask_and_range(cohort):
+    run(cohort)
+    found = json.loads((cohort[3] / "summary.json").read_text())
+    assert found["protocol"] == "polycontrast"
+    assert "mean -> 0.5" in found["normalisation"]
+    assert "non-zero" in found["mask"]
+    assert "0.5-99.5 percentile" in found["data_range"]
+    assert found["role"] == "test"
+    assert found["mean_image"]["cases"] == 2
+    assert found["have"] == ["T2"]
+    assert found["want"] == ["FLAIR", "T1"]
+
+
+def test_differences_are_paired_and_have_intervals(cohort):
+    result = run(cohort)
+    own, copy = (
+        [r.values["psnr"] for r in result.rows if (r.contrast, r.system, r.region) == ("T1", system, "brain")]
+        for system in ("synthetic", "copy")
+    )
+    found = result.summary["differences"]["T1"]["copy"]["brain"]["psnr"]
+    assert found["mean"] == pytest.approx(np.mean(np.subtract(own, copy)))
+    assert found["interval"][0] <= found["mean"] <= found["interval"][1]
+
+
+def test_worst_and_median_case_are_drawn_by_psnr(cohort, drawn):
+    run(cohort, want=["T1"])
+    panels = ["T2", "T1 from T2", "real T1", "difference"]
+    assert drawn == [("worst_t1.png", "Brats18_B_1", panels), ("median_t1.png", "Brats18_C_1", panels)]
+
+
+@pytest.fixture(name="really_draw")
+def _really_draw():
+    """Asks `_drawn` to leave the drawing as it is."""
+
+
+@pytest.mark.usefixtures("really_draw")
+def test_all_files_are_written_and_a_second_run_writes_the_same_bytes(cohort):
+    out = cohort[3]
+    run(cohort, want=["T1"])
+    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    run(cohort, want=["T1"])
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == first
+    assert set(first) == {"cases.csv", "summary.json", "summary.md", "worst_t1.png", "median_t1.png"}
+    assert b"| T1 | brain | synthetic | 3 |" in first["summary.md"]
+    with (out / "cases.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3 * 4 * 3  # cases, systems, regions
+
+
+def spoil_missing_prediction(_data, synthetic):
+    (synthetic / "Brats18_A_1" / "Brats18_A_1_t1_synth.nii.gz").unlink()
+
+
+def spoil_two_predictions(data, synthetic):
+    predict(synthetic / "again", data, "Brats18_A_1", "T1", 0.2)
+
+
+def spoil_nan(data, synthetic):
+    predict(synthetic, data, "Brats18_A_1", "T1", np.nan)
+
+
+def spoil_shape(_data, synthetic):
+    save(synthetic / "Brats18_A_1" / "Brats18_A_1_t1_synth.nii.gz", np.ones((20, 20, 20), np.float32))
+
+
+def spoil_affine(data, synthetic):
+    predict(synthetic, data, "Brats18_A_1", "T1", 0.1, affine=np.diag([1.0, 1.0, 1.0, 1.0]))
+
+
+def spoil_constant_prediction(_data, synthetic):
+    save(synthetic / "Brats18_A_1" / "Brats18_A_1_t1_synth.nii.gz", np.full(SHAPE, 0.5, np.float32))
+
+
+def spoil_constant_truth(data, _synthetic):
+    save(data / "Brats18_A_1" / "Brats18_A_1_t1.nii.gz", ball(7).astype(np.float32))
+
+
+def spoil_missing_truth(data, _synthetic):
+    (data / "Brats18_A_1" / "Brats18_A_1_t1.nii.gz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (spoil_missing_prediction, "no prediction"),
+        (spoil_two_predictions, "2 predictions"),
+        (spoil_nan, "NaN"),
+        (spoil_shape, "20 x 20 x 20"),
+        (spoil_affine, "mm apart"),
+        (spoil_constant_prediction, "constant"),
+        (spoil_constant_truth, "constant"),
+        (spoil_missing_truth, "no truth"),
+    ],
+)
+def test_a_bad_case_is_flagged_and_the_rest_is_judged(cohort, spoil, reason):
+    data, synthetic, _, out = cohort
+    spoil(data, synthetic)
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [("Brats18_A_1", "T1")]
+    assert reason in result.failures[0].reason
+    assert result.summary["results"]["T1"]["synthetic"]["brain"]["psnr"]["n"] == 2
+    assert result.summary["results"]["T1"]["constant"]["brain"]["psnr"]["n"] == 2  # the controls on the same cases
+    assert result.summary["results"]["FLAIR"]["synthetic"]["brain"]["psnr"]["n"] == 3
+    with (out / "cases.csv").open(newline="") as file:
+        flagged = [row for row in csv.DictReader(file) if row["flag"]]
+    assert [(row["case"], row["contrast"], row["psnr"]) for row in flagged] == [("Brats18_A_1", "T1", "")]
+    assert (out / "failures.csv").read_text().count("Brats18_A_1") == 1 + result.failures[0].reason.count("Brats18_A_1")
+
+
+def test_a_case_that_cannot_be_read_at_all_is_flagged_for_every_contrast(cohort):
+    (cohort[0] / "Brats18_B_1" / "Brats18_B_1_t2.nii.gz").write_bytes(b"not an image")
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [("Brats18_B_1", "FLAIR"), ("Brats18_B_1", "T1")]
+
+
+def test_a_case_of_the_split_that_is_not_in_the_data_is_flagged(cohort):
+    cohort[2].write_text(json.dumps({"test": [*TEST, "Brats18_X_1"]}))
+    result = run(cohort)
+    assert {f.case for f in result.failures} == {"Brats18_X_1"}
+    assert "mean image" not in result.summary["results"]["T1"]
+    assert result.summary["mean_image"]["cases"] == 0
+
+
+def test_a_perfect_prediction_is_infinite_in_the_tables_not_nan(cohort):
+    data, synthetic, _, out = cohort
+    for case in TEST:
+        predict(synthetic, data, case, "T1", 0.0)
+    result = run(cohort, want=["T1"])
+    psnr = result.summary["results"]["T1"]["synthetic"]["brain"]["psnr"]
+    assert psnr["mean"] == "inf" or psnr["mean"] > 100  # float32 rounding may leave a last bit
+    assert result.summary["results"]["T1"]["synthetic"]["brain"]["ssim"]["mean"] == pytest.approx(1, abs=1e-6)
+    assert "nan" not in (out / "summary.json").read_text().lower()
+
+
+def test_without_a_split_every_case_is_judged(cohort):
+    data, synthetic, _, out = cohort
+    result = evaluate(synthetic, data, out, want=["T1"])
+    assert {f.case for f in result.failures} == set(GAN)  # they have no prediction
+    assert {r.case for r in result.rows} == set(TEST)
+
+
+def test_a_mean_image_leaves_out_cases_of_another_grid_and_says_so(cohort):
+    data, _, split, _ = cohort
+    shifted = np.diag([1.0, -1.0, 1.0, 1.0])
+    add_case(data, "Brats18_H_1", 9, affine=shifted)
+    split.write_text(json.dumps({"gan": ["Brats18_H_1", *GAN], "test": TEST}))
+    before = run(cohort).summary
+    assert before["mean_image"]["cases"] == 2
+    assert before["mean_image"]["left_out"] == {"Brats18_H_1": "on another grid than most cases"}
+    assert before["mean_image"]["constant_instead"] == []
+
+
+def test_a_case_off_the_mean_images_grid_gets_the_constant(cohort):
+    data, synthetic, _, _ = cohort
+    shifted = np.diag([1.0, -1.0, 1.0, 1.0])
+    add_case(data, "Brats18_A_1", 2, affine=shifted)
+    for contrast in ("T1", "FLAIR"):
+        predict(synthetic, data, "Brats18_A_1", contrast, 0.1, affine=shifted)
+    result = run(cohort)
+    assert result.summary["mean_image"]["constant_instead"] == ["Brats18_A_1"]
+    here = {"case": "Brats18_A_1", "contrast": "T1", "region": "brain"}
+    assert value(result, "psnr", system="mean image", **here) == value(result, "psnr", system="constant", **here)
+
+
+@pytest.mark.parametrize("options", [{"role": "nobody"}, {"role": "train"}, {"want": ["T7"]}])
+def test_nothing_to_judge_is_the_users_error(cohort, options):
+    with pytest.raises(UserError):
+        run(cohort, **options)
+
+
+def test_a_folder_without_synthetic_volumes_is_the_users_error(cohort, tmp_path):
+    with pytest.raises(UserError, match="_synth"):
+        evaluate(tmp_path / "nothing", cohort[0], cohort[3])
+
+
+@pytest.mark.real
+def test_a_real_t2_handed_in_as_t1_scores_as_the_control_copy(tmp_path):
+    root = os.environ.get("POLYCONTRAST_REAL_DATA")
+    if not root:
+        pytest.skip("POLYCONTRAST_REAL_DATA is not set: no real patients here")
+    case = find_cases(Path(root) / "cohort")[0]
+    given = formats.read(case.contrasts["T2"])
+    mask = intensity.brain_mask([given.array])
+    image = intensity.fit(given.array, mask).apply(given.array, mask)
+    save(tmp_path / "s" / f"{case.id}_t1_synth.nii.gz", image, given.geometry.affine)
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"test": [case.id]}))
+    result = evaluate(tmp_path / "s", Path(root) / "cohort", tmp_path / "out", split=split)
+    assert not result.failures
+    rows = {(r.system, r.region): r.values for r in result.rows}
+    for region in ("brain", "tumour", "volume"):
+        assert rows["synthetic", region] == pytest.approx(rows["copy", region], rel=1e-5), region
+    assert rows["synthetic", "brain"]["psnr"] < rows["synthetic", "volume"]["psnr"]

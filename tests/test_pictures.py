@@ -1,0 +1,124 @@
+"""Pictures: orientation, marks, windows and files. What they look like is for eyes to judge."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from polycontrast import pictures
+from polycontrast.errors import UserError
+
+
+@pytest.fixture(name="volume")
+def _volume():
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (20, 24, 16)), indexing="ij")
+    return np.where(x**2 + y**2 + z**2 < 0.8, 0.6 + 0.2 * x, 0).astype(np.float32)
+
+
+@pytest.fixture(name="texts")
+def _texts(monkeypatch):
+    """Every text of the figures that are saved."""
+    found: list[str] = []
+    save = Figure.savefig
+
+    def spy(self, *args, **kwargs):
+        found.extend(t.get_text() for t in self.findobj(lambda a: hasattr(a, "get_text")))
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    return found
+
+
+def draw(path: Path, volume: np.ndarray, spacing=(1.0, 1.0, 1.0)) -> Path:
+    panels = {"T2": volume, "T1 from T2": volume, "real T1": volume, "difference": volume * 0, "confidence": volume}
+    pictures.mosaic(
+        path, panels, spacing=spacing, center=pictures.center(volume != 0), title="case: T1 from T2",
+        synthetic={"T1 from T2"},
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "voxel", "corner"),
+    [
+        (0, (-1, -1, 1), (0, 0)),  # axial: the patient's right and front at the top left
+        (1, (-1, 1, -1), (0, 0)),  # coronal: right and top at the top left
+        (2, (1, -1, -1), (0, 0)),  # sagittal: front and top at the top left
+        (0, (0, 0, 1), (-1, -1)),  # axial: left and back at the bottom right
+    ],
+)
+def test_slices_are_shown_as_radiologists_do(row, voxel, corner):
+    volume = np.zeros((4, 5, 6), np.float32)
+    volume[voxel] = 1
+    assert pictures.plane(volume, row, (1, 1, 1))[corner] == 1
+
+
+def test_the_center_is_where_the_planes_cut_most_of_the_region():
+    mask = np.zeros((10, 10, 10), bool)
+    mask[2:5, 4, 4] = mask[3, 2:7, 4] = mask[3, 4, 4:6] = True
+    assert pictures.center(mask) == (3, 4, 4)
+
+
+def test_without_a_region_the_center_is_the_middle():
+    assert pictures.center(np.zeros((10, 12, 14), bool)) == (5, 6, 7)
+
+
+def test_every_synthetic_panel_says_so_in_every_plane(tmp_path, volume, texts):
+    draw(tmp_path / "m.png", volume)
+    assert texts.count("SYNTHETIC") == 3
+    assert any("right is on the left" in t for t in texts)
+
+
+def test_a_mosaic_shows_true_proportions(tmp_path, volume):
+    one = Image.open(draw(tmp_path / "a.png", volume)).size
+    tall = Image.open(draw(tmp_path / "b.png", volume, spacing=(1.0, 1.0, 3.0))).size
+    assert tall[1] > 1.5 * one[1]
+
+
+def test_the_same_picture_has_the_same_bytes_and_is_small(tmp_path, volume):
+    first, second = (draw(tmp_path / n, volume).read_bytes() for n in ("a.png", "b.png"))
+    assert first == second
+    assert len(first) < 500_000
+
+
+def test_a_picture_that_cannot_be_written_is_the_users_error_and_leaves_nothing(tmp_path, volume):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError):
+        draw(tmp_path / "file" / "m.png", volume)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_curves_draw_every_number_of_the_log_but_its_clock(tmp_path, texts):
+    records = [{"images": 64 * i, "updates": i, "seconds": 1.0, "phase": "all", "d_loss": -1.0 - i} for i in range(30)]
+    records[3] |= {"g_rec": 250.0, "d_gp": float("nan")}
+    pictures.curves(tmp_path / "c.png", records)
+    assert {"d_loss", "g_rec"} <= set(texts)
+    assert not {"updates", "seconds", "phase", "images", "d_gp"} & set(texts)
+
+
+def test_a_term_that_was_never_logged_is_said_to_be_so(tmp_path, texts):
+    pictures.curves(tmp_path / "c.png", [{"images": 1, "d_loss": 1.0}], ["d_loss", "g_seg"])
+    assert "not logged" in texts
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([1.0, 1e3], "log"), ([1.0, 2.0], "linear"), ([-1.0, 2.0, 0.1], "linear"), ([-1e5, 1.0, 2.0, 1.5], "symlog")],
+)
+def test_axes_follow_what_the_values_span(tmp_path, monkeypatch, values, scale):
+    scales: list[str] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: (scales.append(self.axes[0].get_yscale()), save(self, *a, **k))
+    )
+    pictures.curves(tmp_path / "c.png", [{"images": i, "a": v} for i, v in enumerate(values)])
+    assert scales == [scale]
+
+
+def test_a_preview_marks_its_synthetic_columns(tmp_path, volume, texts):
+    slices = np.stack([np.stack([volume[:, :, z]] * 3) for z in (6, 8)])
+    pictures.preview(tmp_path / "p.png", slices, ["a", "b"], ["T2", "T1 fake", "T1 real"], "x", synthetic={"T1 fake"})
+    assert texts.count("SYNTHETIC") == 2
+    assert {"a", "b", "T2", "T1 fake", "T1 real"} <= set(texts)
