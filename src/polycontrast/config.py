@@ -24,8 +24,15 @@ def from_dict(cls: type[C], values: dict[str, Any], where: str = "config") -> C:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
             raise UserError(f"{where}: unknown key {key!r}", hint=f"did you mean {near[0]!r}?")
+    missing = [name for name, f in fields.items() if name not in values and _is_required(f)]
+    if missing:
+        raise UserError(f"{where}: no value for {', '.join(missing)}", hint="is the file of another version?")
     kinds = typing.get_type_hints(cls)
     return cls(**{key: _value(kinds[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:

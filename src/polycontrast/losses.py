@@ -24,7 +24,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     weight = mix.to(real.dtype).view(-1, *[1] * (real.dim() - 1))
     x = (weight * real + (1 - weight) * fake).detach().requires_grad_(True)
     (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    penalty: Tensor = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    return penalty
 
 
 def classification(logits: Tensor, label: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = ("train",)
+VERBS = ("check", "train", "synth", "eval")
 
 for verb in VERBS:
     module = importlib.import_module(f"polycontrast.cli.{verb}_verb")
@@ -33,7 +33,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of user errors too.")] = False,
@@ -58,5 +58,8 @@ def main() -> None:
         sys.exit(130)
     except Exception:
         traceback.print_exc()
-        print("This is a fault of polycontrast, not of your input. Please report it with the lines above.", file=sys.stderr)
+        print(
+            "This is a fault of polycontrast, not of your input. Please report it with the lines above.",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_FAULT)

@@ -15,7 +15,9 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder or CSV of cases.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to write.")],
     split: Annotated[Path | None, typer.Option(help="JSON of roles; without it every case is trained on.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Length in images seen; schedule and pre-training scale.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Length in images seen; schedule and pre-training scale.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per step over all ranks.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of initialisation, order and draws.")] = None,
     precision: Annotated[str | None, typer.Option(help="bfloat16 or float32; the recipe decides if absent.")] = None,

@@ -1,7 +1,7 @@
 """The phantom's anatomy: which tissue lies where, as functions of millimetres, random by seed.
 
-One patient is the same on every grid. Coordinates are in mm, x to the patient's left, y to the back, z to the top, 0 at the
-centre of the brain. Positions are of an average adult brain; they are symmetric in |x| before the random deformation.
+One patient is the same on every grid. Coordinates are in mm, x to the patient's left, y to the back, z to the top, 0
+at the centre of the brain. Positions are those of an average adult; they are symmetric in |x| before the deformation.
 """
 
 from collections.abc import Iterator
@@ -184,7 +184,7 @@ def _floor(p: Points) -> Array:
 
 
 def _core(p: Points) -> Array:
-    """The part around the midline that the fissure does not cut, bounded by the corpus callosum: an ellipse in y and z."""
+    """The middle that the fissure does not cut, bounded by the corpus callosum: an ellipse in y and z."""
     return ellipsoid(Points(np.zeros_like(p.x), p.y, p.z, p.spacing), (0, 3, 5), (1000, 39, 23))
 
 
@@ -246,7 +246,9 @@ def _nuclei(p: Points) -> tuple[Array, Array]:
 
 def _ventricles(patient: Patient, p: Points, nuclei: Array) -> Array:
     """All ventricles; callosum, septum and nuclei press the lateral ones into their horned shape."""
-    body = tube(p, (6, -32, 3, 3.5), (8, -25, 10, 7.5), (8, -12, 16, 7.5), (9, 6, 17, 7), (15, 22, 17, 6), (24, 36, 9, 6))
+    body = tube(
+        p, (6, -32, 3, 3.5), (8, -25, 10, 7.5), (8, -12, 16, 7.5), (9, 6, 17, 7), (15, 22, 17, 6), (24, 36, 9, 6)
+    )
     horns = tube(p, (22, 58, 4, 1.5), (24, 36, 9, 6), (29, 26, -4, 3.2), (32, 8, -16, 1.8), (31, -4, -19, 1.2))
     roof = np.minimum(np.abs(p.x) - 0.9, _core(p) - 5 + 0.25 * np.abs(p.x))
     lateral = both(both(np.maximum(body, horns) + patient.wide, roof, 3), 0.5 * patient.wide - nuclei, 2)
@@ -257,7 +259,7 @@ def _ventricles(patient: Patient, p: Points, nuclei: Array) -> Array:
 
 
 def _vessels(patient: Patient, p: Points, hull: Array, folded: Array) -> Array:
-    """The venous sinuses, the middle cerebral arteries, and small vessels where a smooth sheet meets the cortex's surface."""
+    """Venous sinuses, middle cerebral arteries, and small vessels where a smooth sheet meets the cortex's surface."""
     sagittal = np.minimum(2.8 - np.hypot(p.x, hull - 0.5), p.z + 8)
     transverse = tube(p, (0, 82, -12, 3.2), (25, 76, -16, 3), (48, 50, -22, 3), (52, 30, -34, 2.5))
     straight = tube(p, (0, 82, -12, 2.2), (0, 48, 6, 1.8), (0, 36, 12, 1.8))
@@ -267,7 +269,8 @@ def _vessels(patient: Patient, p: Points, hull: Array, folded: Array) -> Array:
     values[near] = patient.vessels(p.x[near], p.y[near], p.z[near])
     small = 0.9 - np.hypot(sheet(values, p.spacing), np.maximum(np.abs(folded + 0.6) - 0.4, 0))
     small = np.minimum(small, 6 - hull)
-    return np.maximum(np.maximum(np.maximum(sagittal, transverse), np.maximum(straight, middle)), small)
+    large = np.maximum(np.maximum(sagittal, transverse), np.maximum(straight, middle))
+    return np.asarray(np.maximum(large, small), dtype=np.float32)
 
 
 def _lesion(lesion: Lesion, p: Points) -> tuple[Array, Array, Array]:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,25 +68,17 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polycontrast"
 
 
-def cached(
-    cases: Sequence[Case],
-    contrasts: Sequence[str],
-    folder: Path | None = None,
-    notify: Callable[[Case], None] = lambda case: None,
-) -> list[Entry]:
-    """Entries for the cases, made where they are missing. `notify` is called after each case (for a progress bar)."""
-    folder = folder or default_folder()
-    entries = []
-    for case in cases:
-        entries.append(_entry(case, contrasts, folder))
-        notify(case)
-    return entries
+def cached(cases: Sequence[Case], contrasts: Sequence[str], folder: Path | None = None) -> list[Entry]:
+    """Entries for the cases, made where they are missing, in `folder` (the user's cache folder if None)."""
+    return [_entry(case, contrasts, folder or default_folder()) for case in cases]
 
 
 def _entry(case: Case, contrasts: Sequence[str], folder: Path) -> Entry:
     has = tuple(c for c in contrasts if c in case.contrasts)
     if not has:
-        raise UserError(f"case {case.id} has none of {', '.join(contrasts)}", hint=f"it has {', '.join(case.contrasts)}")
+        raise UserError(
+            f"case {case.id} has none of {', '.join(contrasts)}", hint=f"it has {', '.join(case.contrasts)}"
+        )
     target = folder / f"{case.id}-{_key(case, has)}"
     if not (target / "meta.json").exists():
         _build(case, has, target)
@@ -146,16 +138,19 @@ def _write(target: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) 
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", hint="choose another --cache", path=target.parent) from None
+        raise UserError(
+            f"cannot be written: {error.strerror}", hint="choose another --cache", path=target.parent
+        ) from None
     try:
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array)
         write_json(part / "meta.json", meta)
-        if not target.exists():  # another process may have made the same entry meanwhile
-            part.rename(target)
+        part.rename(target)
     except OSError as error:
+        if (target / "meta.json").exists():  # another process, perhaps another rank, has made the same entry meanwhile
+            return
         hint = "free some disk space or choose another --cache"
-        raise UserError(f"cannot be written: {error.strerror}", hint=hint, path=target) from None
+        raise UserError(f"cannot be written: {error.strerror or error}", hint=hint, path=target) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -83,9 +83,7 @@ class SliceDataset:
         complete = [e for e in entries if set(config.contrasts) <= set(e.contrasts)]
         self.left_out = tuple(e.id for e in entries if e not in complete)
         self.entries, self.config, self.seed = complete, config, seed
-        self.places = [
-            (e, int(z)) for e in complete for z in np.flatnonzero((e.area > config.min_area).all(axis=0))
-        ]
+        self.places = [(e, int(z)) for e in complete for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
         if not self.places:
             raise UserError(
                 f"no slice to train on: {len(entries)} cases, {len(complete)} of them with all of "

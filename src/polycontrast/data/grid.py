@@ -95,9 +95,7 @@ def cut(slices: NDArray[T], start: tuple[int, int], width: tuple[int, int]) -> N
     return out
 
 
-def paste(
-    window: NDArray[T], start: tuple[int, int], width: tuple[int, int], shape: tuple[int, int]
-) -> NDArray[T]:
+def paste(window: NDArray[T], start: tuple[int, int], width: tuple[int, int], shape: tuple[int, int]) -> NDArray[T]:
     """The inverse of `cut`: the window put into zeros of the given in-plane shape."""
     out = np.zeros((*window.shape[:-2], *shape), dtype=window.dtype)
     source, target = _overlap(shape, start, width)

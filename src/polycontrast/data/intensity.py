@@ -45,7 +45,7 @@ def fit(array: Array, mask: Mask) -> Intensity:
     if values.size == 0:
         raise UserError("the image has no brain: every voxel is zero", hint="check that this is the right file")
     sd = float(values.std())
-    if sd <= 1e-6 * max(1.0, abs(float(values.mean()))):
+    if sd <= 1e-6 * abs(float(values.mean())):
         raise UserError("the image is constant inside the brain", hint="an MR image is expected, not a mask")
     return Intensity(mean=float(values.mean()), sd=sd)
 

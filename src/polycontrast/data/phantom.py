@@ -9,10 +9,10 @@ A phantom tests code and teaches; it says nothing about patients.
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -21,130 +21,15 @@ from numpy.typing import NDArray
 from polycontrast.contrasts import DEFAULT, canonical_set, slug
 from polycontrast.data import anatomy
 from polycontrast.data.anatomy import Patient, Tissue
+from polycontrast.data.sequences import RELAXATION, SEQUENCES, Sequence
 from polycontrast.data.shapes import Array, Points, waves
 from polycontrast.errors import UserError
 from polycontrast.io import files, nifti
 from polycontrast.io.volume import Affine, Geometry
 
 SEGMENTATION = {Tissue.NECROSIS: 1, Tissue.OEDEMA: 2, Tissue.ENHANCING: 4}  # the labels of BraTS 2012-2021
-_RELAXIVITY = (4.1e-3, 4.6e-3)  # r1, r2 of Gd-DTPA in plasma at 1.5 T, per mM and ms (Rohrer et al., Invest Radiol 2005)
 _FINEST_NEEDED = 1.75  # mm; coarser grids average voxels of about this size, else sulci would alias
-_SLAB = 16  # voxels painted at a time: temporary arrays stay in the processor's cache
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """T1 and T2 in ms, proton density (water = 1), gadolinium in mmol/l some minutes after a standard dose."""
-
-    t1: float
-    t2: float
-    density: float
-    gadolinium: float = 0.0
-
-    def enhanced(self) -> "Relaxation":
-        """After gadolinium: relaxation rates rise in proportion to its concentration."""
-        r1, r2 = (r * self.gadolinium for r in _RELAXIVITY)
-        return replace(self, t1=1 / (1 / self.t1 + r1), t2=1 / (1 / self.t2 + r2))
-
-
-# At 1.5 T. White and grey matter, fat and muscle: BrainWeb (Kwan et al., IEEE TMI 1999). CSF: T1 of Rooney et al., MRM 2007.
-# The rest lies in the ranges that Bottomley et al., Med Phys 1987, and Just and Thelen, Radiology 1988 (tumours) report.
-RELAXATION: Mapping[Tissue, Relaxation] = {
-    Tissue.AIR: Relaxation(1000, 50, 0),
-    Tissue.CSF: Relaxation(4300, 1500, 1.0),
-    Tissue.WHITE: Relaxation(500, 70, 0.77, 0.01),
-    Tissue.GREY: Relaxation(833, 83, 0.86, 0.015),
-    Tissue.DEEP_GREY: Relaxation(740, 78, 0.85, 0.015),
-    Tissue.PALLIDUM: Relaxation(620, 62, 0.80, 0.01),
-    Tissue.BLOOD: Relaxation(1400, 40, 0.8, 1.0),
-    Tissue.CHOROID: Relaxation(1200, 110, 0.9, 0.6),
-    Tissue.GLIOSIS: Relaxation(850, 110, 0.86, 0.01),
-    Tissue.OEDEMA: Relaxation(1100, 140, 0.90, 0.01),
-    Tissue.ENHANCING: Relaxation(1200, 115, 0.90, 0.8),
-    Tissue.NECROSIS: Relaxation(2000, 220, 0.95, 0.03),
-    Tissue.MENINGES: Relaxation(2000, 150, 0.9, 0.3),
-    Tissue.BONE: Relaxation(1000, 1, 0.05),
-    Tissue.MARROW: Relaxation(350, 60, 0.6),
-    Tissue.FAT: Relaxation(350, 70, 1.0),
-    Tissue.MUSCLE: Relaxation(900, 47, 1.0, 0.1),
-}
-
-
-class Sequence(Protocol):
-    """A pulse sequence: the signal of a tissue, 0..1."""
-
-    def signal(self, tissue: Relaxation) -> float: ...
-
-    def jittered(self, rng: np.random.Generator, jitter: float) -> "Sequence": ...
-
-
-def _factor(rng: np.random.Generator, jitter: float) -> float:
-    return math.exp(jitter * float(rng.uniform(-1, 1)))
-
-
-@dataclass(frozen=True)
-class SpinEcho:
-    """S = density (1 - exp(-TR/T1)) exp(-TE/T2); times in ms (Bernstein et al., Handbook of MRI Pulse Sequences, 2004)."""
-
-    tr: float
-    te: float
-
-    def signal(self, tissue: Relaxation) -> float:
-        return tissue.density * (1 - math.exp(-self.tr / tissue.t1)) * math.exp(-self.te / tissue.t2)
-
-    def jittered(self, rng: np.random.Generator, jitter: float) -> "SpinEcho":
-        return SpinEcho(self.tr * _factor(rng, jitter), self.te * _factor(rng, jitter))
-
-
-@dataclass(frozen=True)
-class InversionRecovery:
-    """S = density |1 - 2 exp(-TI/T1) + exp(-TR/T1)| exp(-TE/T2), with TI where a tissue of T1 `nulled` gives nothing."""
-
-    tr: float
-    te: float
-    nulled: float
-
-    @property
-    def ti(self) -> float:
-        return self.nulled * (math.log(2) - math.log1p(math.exp(-self.tr / self.nulled)))
-
-    def signal(self, tissue: Relaxation) -> float:
-        recovered = 1 - 2 * math.exp(-self.ti / tissue.t1) + math.exp(-self.tr / tissue.t1)
-        return tissue.density * abs(recovered) * math.exp(-self.te / tissue.t2)
-
-    def jittered(self, rng: np.random.Generator, jitter: float) -> "InversionRecovery":
-        """TI follows TR, as on a scanner."""
-        return InversionRecovery(self.tr * _factor(rng, jitter), self.te * _factor(rng, jitter), self.nulled)
-
-
-@dataclass(frozen=True)
-class SpoiledGradientEcho:
-    """S = density sin a (1 - E) / (1 - E cos a) exp(-TE/T2), E = exp(-TR/T1), flip angle a in degrees (ibid.).
-
-    T2 stands for T2*, which an echo of a few ms hardly feels.
-    """
-
-    tr: float
-    te: float
-    flip: float
-
-    def signal(self, tissue: Relaxation) -> float:
-        left, angle = math.exp(-self.tr / tissue.t1), math.radians(self.flip)
-        steady = math.sin(angle) * (1 - left) / (1 - left * math.cos(angle))
-        return tissue.density * steady * math.exp(-self.te / tissue.t2)
-
-    def jittered(self, rng: np.random.Generator, jitter: float) -> "SpoiledGradientEcho":
-        tr, te, flip = (v * _factor(rng, jitter) for v in (self.tr, self.te, self.flip))
-        return SpoiledGradientEcho(tr, te, flip)
-
-
-SEQUENCES: Mapping[str, Sequence] = {
-    "T1": SpinEcho(tr=500, te=12),
-    "T1ce": SpoiledGradientEcho(tr=10, te=3, flip=15),
-    "T2": SpinEcho(tr=5000, te=100),
-    "FLAIR": InversionRecovery(tr=9000, te=110, nulled=4300),
-    "PD": SpinEcho(tr=4000, te=15),
-}
+_SLAB = 16  # layers of fine voxels painted at a time: keeps temporary arrays small
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +37,7 @@ class Phantom:
     """A synthetic patient, all arrays [X, Y, Z] on one grid, axes to the patient's left, back and top as in BraTS.
 
     contrasts: name -> float32 in arbitrary scanner units, whole numbers, at least 1 in the brain; 0 outside it unless
-    the head is shown. segmentation: 1 necrosis, 2 oedema, 4 enhancing. tissue: the `Tissue` that fills most of the voxel.
+    the head is shown. segmentation: 1 necrosis, 2 oedema, 4 enhancing. tissue: the `Tissue` that fills most of a voxel.
     affine: voxel index -> mm (RAS+), [4, 4]. sequences: what each contrast was made with.
     """
 
@@ -177,8 +62,8 @@ def make(
 ) -> Phantom:
     """The patient of a seed: the same anatomy on any grid, with or without lesion; the same call gives the same bytes.
 
-    spacing: mm, isotropic; a grid smaller than the brain shows its middle. jitter: TR, TE and flip angle are multiplied by
-    exp(u), u uniform within +-jitter. UserError for a contrast without a sequence.
+    spacing: mm, isotropic; a grid smaller than the brain shows its middle. jitter: TR, TE and flip angle are
+    multiplied by exp(u), u uniform within +-jitter. UserError for a contrast without a sequence or impossible numbers.
     """
     names = canonical_set(contrasts)
     unknown = [name for name in names if name not in SEQUENCES]
@@ -186,7 +71,9 @@ def make(
         raise UserError(f"no phantom of contrast {unknown[0]}", hint=f"there are {', '.join(SEQUENCES)}")
     if len(shape) != 3 or min(shape) < 2 or not 0 < spacing < math.inf or not 0 <= jitter <= 1 or seed < 0:
         found = f"seed {seed}, shape {shape}, spacing {spacing}, jitter {jitter}"
-        raise UserError(f"no phantom with {found}", hint="three sizes of 2 or more, spacing above 0, jitter 0 to 1, seed from 0")
+        raise UserError(
+            f"no phantom with {found}", hint="three sizes of 2 or more, spacing above 0, jitter 0 to 1, seed from 0"
+        )
     sequences = {name: SEQUENCES[name].jittered(_stream(seed, "sequence", name), jitter) for name in names}
     signals, tissue = _painted(anatomy.draw_patient(seed, lesion), list(sequences.items()), shape, spacing, skull)
     brain = (tissue > Tissue.AIR) & (tissue < Tissue.MENINGES)
@@ -204,7 +91,7 @@ def make(
 
 
 def write_case(phantom: Phantom, folder: Path, case_id: str) -> Path:
-    """Writes `<folder>/<case_id>/<case_id>_{t1,t1ce,t2,flair,seg}.nii.gz`, the names of BraTS 2021; returns that folder."""
+    """Writes `<case_id>/<case_id>_{t1,t1ce,t2,flair,seg}.nii.gz` as BraTS 2021 does; returns the case's folder."""
     case = Path(folder) / case_id
     geometry = Geometry.from_affine(phantom.segmentation.shape, phantom.affine)
     text = f"SYNTHETIC phantom, seed {phantom.seed}"
@@ -233,7 +120,11 @@ def write_cohort(
     for i, name in enumerate(names):
         write_case(make(seed + i, shape, spacing, jitter=jitter), folder, name)
     few = max(1, count // 5)
-    split = {"gan": names[: count - 2 * few], "train": names[count - 2 * few : count - few], "test": names[count - few :]}
+    split = {
+        "gan": names[: count - 2 * few],
+        "train": names[count - 2 * few : count - few],
+        "test": names[count - few :],
+    }
     files.write_json(Path(folder) / "split.json", split)
     return Path(folder)
 
@@ -241,6 +132,11 @@ def write_cohort(
 def _stream(seed: int, *purpose: str) -> np.random.Generator:
     """Random numbers of their own for each purpose, so that asking for one contrast more changes no other."""
     return np.random.default_rng([seed, 2, crc32(" ".join(purpose).encode())])
+
+
+def _parts(spacing: float) -> int:
+    """Into how many parts a voxel's edge is divided for painting."""
+    return max(1, round(spacing / _FINEST_NEEDED))
 
 
 def _painted(
@@ -256,8 +152,9 @@ def _painted(
     extent = anatomy.HEAD_MM if skull else anatomy.BRAIN_MM
     low = [max(0, math.floor(n / 2 - mm / spacing)) for n, mm in zip(shape, extent, strict=True)]
     high = [min(n, math.ceil(n / 2 + mm / spacing)) for n, mm in zip(shape, extent, strict=True)]
-    for bottom in range(low[2], high[2], _SLAB):
-        spans = [(low[0], high[0]), (low[1], high[1]), (bottom, min(bottom + _SLAB, high[2]))]
+    thick = max(1, _SLAB // _parts(spacing))
+    for bottom in range(low[2], high[2], thick):
+        spans = [(low[0], high[0]), (low[1], high[1]), (bottom, min(bottom + thick, high[2]))]
         box = tuple(slice(a, b) for a, b in spans)
         signals[:, *box], tissue[box] = _slab(patient, palette, spans, shape, spacing, skull)
     return signals, tissue
@@ -271,8 +168,8 @@ def _slab(
     spacing: float,
     skull: bool,
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """The voxels within spans: painted on a finer grid if the voxels are large, with one more all around for gradients."""
-    parts = max(1, round(spacing / _FINEST_NEEDED))
+    """The voxels within spans, painted on a finer grid if they are large; one more all around serves the gradients."""
+    parts = _parts(spacing)
     axes = [
         (((np.arange(a * parts - 1, b * parts + 1) + 0.5) / parts - n / 2) * spacing).astype(np.float32)
         for (a, b), n in zip(spans, shape, strict=True)

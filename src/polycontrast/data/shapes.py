@@ -1,15 +1,18 @@
 """Shapes and smooth random fields as functions of millimetres, of which the phantom's anatomy is made.
 
-A shape is an array that is positive inside and close to the distance in mm to the shape's surface, so that shapes can be
+A shape is an array that is positive inside and close to the distance in mm to its surface, so that shapes can be
 joined, cut, grown and given soft edges with plain arithmetic. Nothing depends on the voxel grid.
 """
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Triple = tuple[float, float, float]
 Node = tuple[float, float, float, float]  # x, y, z, radius
 _FAR = -1000.0
@@ -39,11 +42,11 @@ def ellipsoid(p: Points, centre: Triple, radii: Triple, tilt: float = 0) -> Arra
 
 
 def tube(p: Points, *nodes: Node) -> Array:
-    """A chain of tapering round segments from node to node, on both sides (in |x|); "far" more than 20 mm above or below."""
+    """A chain of tapering round segments from node to node, on both sides (in |x|); "far" where z is 20 mm off."""
     side = np.abs(p.x)
     best = np.full(np.broadcast_shapes(p.x.shape, p.y.shape, p.z.shape), _FAR, dtype=np.float32)
     low, high = float(p.z.min()), float(p.z.max())
-    for a, b in zip(nodes, nodes[1:], strict=False):
+    for a, b in itertools.pairwise(nodes):
         if max(a[2] + a[3], b[2] + b[3]) + 20 < low or min(a[2] - a[3], b[2] - b[3]) - 20 > high:
             continue  # the grid is painted in slabs, and most of them are far from most tubes
         ax, ay, az = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -54,13 +57,13 @@ def tube(p: Points, *nodes: Node) -> Array:
     return best
 
 
-def both(a: Array, b: Array, blend: float) -> Array:
+def both(a: Field, b: Field, blend: float) -> Array:
     """Intersection, its edges rounded over `blend` mm (polynomial smooth minimum)."""
     overlap = np.maximum(blend - np.abs(a - b), 0)
     return np.asarray(np.minimum(a, b) - overlap * overlap / (4 * blend), dtype=np.float32)
 
 
-def either(a: Array, b: Array, blend: float) -> Array:
+def either(a: Field, b: Field, blend: float) -> Array:
     """Union, its creases filled over `blend` mm."""
     return -both(-a, -b, blend)
 
@@ -72,7 +75,7 @@ def soft(distance: Array, p: Points, width: float = 1.3) -> Array:
 
 def gradient(field: Array, spacing: float) -> tuple[Array, Array, Array]:
     """Central differences along x, y, z, per mm."""
-    gx, gy, gz = np.gradient(field, spacing)
+    gx, gy, gz = (np.asarray(g, dtype=np.float32) for g in np.gradient(field, spacing))
     return gx, gy, gz
 
 
@@ -84,7 +87,7 @@ def slope(field: Array, spacing: float) -> Array:
 
 def sheet(field: Array, spacing: float) -> Array:
     """Distance in mm, without sign, to the surface on which a field [X, Y, Z] is 0, to first order."""
-    return np.abs(field) / (slope(field, spacing) + np.float32(0.02))
+    return np.asarray(np.abs(field) / (slope(field, spacing) + 0.02), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +121,9 @@ def waves(rng: np.random.Generator, length: float, count: int, stretch: Triple =
 def fold(p: Points, hull: Array, lean: Array, field: Waves, depth: Array, width: float) -> Array:
     """Tissue under a smooth hull [X, Y, Z], cut by winding clefts that go inwards to `depth` mm: gyri and sulci.
 
-    The field is read at each point's foot on the hull, so that its zero lines become walls perpendicular to the surface;
-    `lean` (mm, added to the hull for that purpose) bends the walls. width: half the width of a cleft in its depth, mm; it
-    is doubled at the surface.
+    The field is read at each point's foot on the hull, so that its zero lines become walls perpendicular to the
+    surface; `lean` (mm, added to the hull for that purpose) bends the walls. width: half the width of a cleft in its
+    depth, mm; it is doubled at the surface.
     """
     deepest = float(depth.max())  # not each point's: where the field is cut off must not look like a wall
     near = (hull > -4) & (hull < deepest + 4)

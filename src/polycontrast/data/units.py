@@ -22,7 +22,7 @@ def fit_units(entries: Sequence[Entry], config: DataConfig) -> Units:
     For "volume" units the map is exact: v = x / 2 + 1 / 2.
     """
     if config.units == "volume":
-        return {c: (0.5, 0.5) for c in config.contrasts}
+        return dict.fromkeys(config.contrasts, (0.5, 0.5))
     moments = {c: np.zeros(5) for c in config.contrasts}  # n, sum x, sum v, sum x^2, sum x v
     for entry in entries:
         fits = {c: entry.intensities[entry.contrasts.index(c)] for c in config.contrasts}
@@ -37,6 +37,6 @@ def fit_units(entries: Sequence[Entry], config: DataConfig) -> Units:
 
 
 def _line(moments: np.ndarray) -> tuple[float, float]:
-    n, x, v, xx, xv = moments / moments[0]
+    _, x, v, xx, xv = moments / moments[0]
     gain = (xv - x * v) / (xx - x * x)
     return float(gain), float(v - gain * x)

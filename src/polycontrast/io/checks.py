@@ -27,7 +27,7 @@ def whole_numbers(volume: Volume) -> NDArray[np.int16]:
     return nearest.astype(np.int16)
 
 
-def check_shape(sizes: Sequence[int], path: Path) -> tuple[int, int, int]:
+def check_shape(sizes: Sequence[int], path: Path | None) -> tuple[int, int, int]:
     """The three sizes of one non-empty volume of a bearable size, without trailing ones; a UserError for any other."""
     text = " x ".join(map(str, sizes))
     if any(size < 1 for size in sizes):
@@ -41,7 +41,7 @@ def check_shape(sizes: Sequence[int], path: Path) -> tuple[int, int, int]:
     return sizes[0], sizes[1], sizes[2]
 
 
-def check_finite(array: Array, path: Path) -> None:
+def check_finite(array: Array, path: Path | None) -> None:
     """UserError if a value is NaN or infinite."""
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
@@ -49,7 +49,7 @@ def check_finite(array: Array, path: Path) -> None:
         raise UserError(f"{bad:,} of {array.size:,} voxels are NaN or infinite", hint=hint, path=path)
 
 
-def check_affine(geometry: Geometry, path: Path) -> None:
+def check_affine(geometry: Geometry, path: Path | None) -> None:
     """UserError if the voxels' place in space is not finite, or squeezes the volume flat."""
     problem = "has voxels of no size or axes that coincide"
     try:

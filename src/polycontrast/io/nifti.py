@@ -82,6 +82,19 @@ def read_geometry(path: str | Path) -> Geometry:
         return _open(file, path)[0].geometry
 
 
+def geometry_of(header: nib.Nifti1Header, path: Path | None = None) -> Geometry:
+    """Only the geometric fields of a NIfTI header, exactly as stored; UserError if they place no 3-D image in space."""
+    dims = [int(n) for n in header["dim"]]
+    shape = checks.check_shape(tuple(dims[1 : dims[0] + 1]) if 1 <= dims[0] <= 7 else (), path)
+    fresh = type(header)()
+    fresh["dim"] = [3, *shape, 1, 1, 1, 1]
+    for name in _GEOMETRIC:
+        fresh[name] = header[name]
+    geometry = Geometry(fresh)
+    checks.check_affine(geometry, path)
+    return geometry
+
+
 def write(path: str | Path, array: ArrayLike, geometry: Geometry, *, description: str = "") -> None:
     """Writes [X, Y, Z] as float32 to `.nii` or `.nii.gz`, whole or not at all; the same input gives the same bytes.
 
@@ -131,14 +144,7 @@ def _parse_header(head: bytes, path: Path) -> nib.Nifti1Header:
 
 
 def _storage(header: nib.Nifti1Header, path: Path) -> _Storage:
-    dims = [int(n) for n in header["dim"]]
-    shape = checks.check_shape(tuple(dims[1 : dims[0] + 1]) if 1 <= dims[0] <= 7 else (), path)
-    fresh = type(header)()
-    fresh["dim"] = [3, *shape, 1, 1, 1, 1]
-    for name in _GEOMETRIC:
-        fresh[name] = header[name]
-    geometry = Geometry(fresh)
-    checks.check_affine(geometry, path)
+    geometry = geometry_of(header, path)
     slope, inter = _scaling(header, path)
     return _Storage(_offset(header, path), _dtype(header, path), geometry, slope, inter)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -70,6 +71,13 @@ class Volume:
         if array.shape != self.shape:
             raise ValueError(f"array of shape {array.shape} does not fit a volume of shape {self.shape}")
         return replace(self, array=np.asarray(array, dtype=np.float32), path=None)
+
+    def to_nibabel(self) -> nib.Nifti1Image:
+        """The same as a nibabel image, with both transforms and their codes."""
+        header = self.geometry.header.copy()
+        header.set_data_dtype(np.float32)
+        kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        return kind(self.array, None, header)
 
     def __repr__(self) -> str:
         size = " x ".join(str(n) for n in self.shape)

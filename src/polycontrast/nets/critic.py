@@ -12,9 +12,7 @@ class StarCritic(nn.Module):
     default, as released.
     """
 
-    def __init__(
-        self, inputs: int, classes: int, size: int, levels: int = 5, base: int = 64, dims: int = 2
-    ) -> None:
+    def __init__(self, inputs: int, classes: int, size: int, levels: int = 5, base: int = 64, dims: int = 2) -> None:
         super().__init__()
         trunk: list[nn.Module] = []
         width = inputs

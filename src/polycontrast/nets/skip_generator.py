@@ -1,4 +1,4 @@
-"""pix2pix's U-Net generator (Isola et al. 2017, appendix 6.1.1): stride-2 4x4 convolutions with skips at every level."""
+"""pix2pix's U-Net generator (Isola et al. 2017, appendix 6.1.1): 4x4 stride-2 convolutions, a skip at every level."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,9 @@ class SkipGenerator(nn.Module):
             if not (outermost or innermost):
                 contract.append(norm(width))
             expand: list[nn.Module] = [nn.ReLU()]
-            expand.append(conv_transpose(dims)(width * (1 if innermost else 2), outputs if outermost else below, 4, 2, 1))
+            expand.append(
+                conv_transpose(dims)(width * (1 if innermost else 2), outputs if outermost else below, 4, 2, 1)
+            )
             if not outermost:
                 expand.append(norm(below))
             self.down.append(nn.Sequential(*contract))

@@ -92,9 +92,7 @@ class System(ABC):
         """The named terms that this player minimises in its turn."""
 
     @abstractmethod
-    def synthesize(
-        self, images: Tensor, have: Sequence[str], want: Sequence[str]
-    ) -> tuple[Tensor, Tensor | None]:
+    def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """images [B, len(have), K, H, W] in the system's units -> ([B, len(want), 1, H, W], scale or None)."""
 
     def extra_state(self) -> dict[str, Any]:

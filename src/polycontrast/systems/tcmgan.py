@@ -160,9 +160,7 @@ class Tcmgan(System):
         return losses.dice_loss(self.run(SEGMENTER, with_planes(image, scene.label)), scene.lesion)
 
     @torch.no_grad()
-    def synthesize(
-        self, images: Tensor, have: Sequence[str], want: Sequence[str]
-    ) -> tuple[Tensor, Tensor | None]:
+    def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         source = images[:, list(have).index(self.have[0])]
         out = []
         for name in want:

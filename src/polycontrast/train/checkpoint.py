@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -42,9 +43,11 @@ def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: di
         new.rename(current)
         shutil.rmtree(old, ignore_errors=True)
         _flush(run)
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
         hint = "free some disk space and go on with --resume; the last checkpoint is whole"
-        raise UserError(f"the checkpoint could not be written: {error.strerror}", hint=hint, path=new) from None
+        raise UserError(f"the checkpoint could not be written: {error}", hint=hint, path=new) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)  # absent after success
 
 
 def load_state(run: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, float]]:

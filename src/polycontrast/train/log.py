@@ -12,7 +12,7 @@ from polycontrast.io.files import atomic_write
 class Log:
     """Means of every term since the last record, appended to RUN/metrics.jsonl.
 
-    A record holds `images`, `updates`, `seconds`, the phase, the rates and every term's mean.
+    A record holds `images`, `updates`, `seconds`, the phase that comes next and every term's mean.
     """
 
     def __init__(self, run: Path, tensorboard: bool = False) -> None:

@@ -1,0 +1,27 @@
+"""polycontrast check: what is found in a folder, before hours are spent on it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    data: Annotated[Path, typer.Argument(help="A case's folder, a folder of cases, or a CSV.")],
+    headers_only: Annotated[
+        bool, typer.Option("--headers-only", help="Do not read the voxels (fast; finds no damage in them).")
+    ] = False,
+) -> None:
+    """List the cases with their contrasts, grid and problems. Exit code 3 if a case has one."""
+    from polycontrast.cli.tables import show
+    from polycontrast.errors import EXIT_SOME_FAILED
+    from polycontrast.io.layout import find_cases
+    from polycontrast.workflows.check import check_case
+
+    found = [check_case(case, voxels=not headers_only) for case in find_cases(data)]
+    columns = ("case", "convention", "contrasts", "segmentation", "grid", "problem")
+    show(str(data), columns, [(*row.described, row.problem) for row in found])
+    bad = sum(bool(row.problem) for row in found)
+    typer.echo(f"{len(found)} cases, {bad} with a problem", err=True)
+    if bad:
+        raise typer.Exit(EXIT_SOME_FAILED)

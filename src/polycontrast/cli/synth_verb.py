@@ -1,0 +1,81 @@
+"""polycontrast synth: from a case, a folder, a CSV or single files to synthetic volumes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from polycontrast.io.layout import Case
+
+
+def run(
+    model: Annotated[Path, typer.Option(help="The run folder of a trained model.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where <case>/<case>_<contrast>_synth.nii.gz are written.")],
+    source: Annotated[
+        Path | None, typer.Option("-i", "--input", help="A case's folder, a folder of cases, or a CSV.")
+    ] = None,
+    t1: Annotated[Path | None, typer.Option(help="A single T1 file.")] = None,
+    t1ce: Annotated[Path | None, typer.Option(help="A single T1ce file.")] = None,
+    t2: Annotated[Path | None, typer.Option(help="A single T2 file.")] = None,
+    flair: Annotated[Path | None, typer.Option(help="A single FLAIR file.")] = None,
+    want: Annotated[str | None, typer.Option(help="Contrasts to make, as t1,t1ce,flair; all by default.")] = None,
+    split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
+    role: Annotated[str, typer.Option(help="The role taken from --split.")] = "test",
+    shard: Annotated[str, typer.Option(help="i/N: only every N-th case, from the i-th (0-based).")] = "0/1",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
+    from polycontrast.cli.tables import write_failures
+    from polycontrast.contrasts import canonical_set
+    from polycontrast.device import choose, keep_memory
+    from polycontrast.errors import EXIT_SOME_FAILED, UserError
+    from polycontrast.infer.cohort import Done, run_cohort
+    from polycontrast.infer.synthesizer import Synthesizer
+
+    keep_memory()
+    files = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
+    cases = _cases(source, {name: path for name, path in files.items() if path is not None}, split, role, shard)
+    synthesizer = Synthesizer.load(model, choose(device))
+    wanted = synthesizer.check(dict.fromkeys(synthesizer.have), canonical_set(want) if want else None)
+
+    def tell(result: Done | tuple[str, UserError]) -> None:
+        if not isinstance(result, Done):
+            typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
+        elif not quiet:
+            what = f"made {', '.join(result.made)}" if result.made else "there already"
+            typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
+
+    _, failed = run_cohort(cases, synthesizer, out, wanted, overwrite=overwrite, notify=tell)
+    if failed and len(cases) == 1:
+        raise failed[0][1]
+    table = write_failures(out, [(case, str(error).replace("\n", " ")) for case, error in failed])
+    if table is not None:
+        typer.echo(f"{len(failed)} of {len(cases)} cases failed: {table}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role: str, shard: str) -> "list[Case]":
+    from polycontrast.errors import UserError
+    from polycontrast.io.layout import Case, identify
+    from polycontrast.workflows.cohort import cases_of
+
+    if (source is None) == (not files):
+        raise UserError("expected either -i or single files", hint="-i FOLDER, -i CSV, or --t2 FILE")
+    if source is not None:
+        first, step = _shard(shard)
+        return cases_of(source, split, role)[first::step]
+    path = next(iter(files.values()))
+    named = identify(path)
+    return [Case(named.case if named else path.name.split(".")[0], files, None, "files", "brats")]
+
+
+def _shard(text: str) -> tuple[int, int]:
+    from polycontrast.errors import UserError
+
+    first, _, step = text.partition("/")
+    if not (first.isdigit() and step.isdigit() and int(first) < int(step)):
+        raise UserError(f"--shard {text!r} is not i/N with i < N", hint="--shard 0/4 to 3/4 make four shares")
+    return int(first), int(step)

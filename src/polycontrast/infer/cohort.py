@@ -1,0 +1,138 @@
+"""run_case: a case's files in, synthetic volumes with sidecars and a mosaic out. Safe to run twice, safe to kill."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polycontrast
+from polycontrast import pictures
+from polycontrast.contrasts import slug
+from polycontrast.data import grid, intensity
+from polycontrast.errors import UserError
+from polycontrast.infer.flags import flags
+from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.io import formats, nifti
+from polycontrast.io.files import read_json, sha256, write_json
+from polycontrast.io.layout import Case
+from polycontrast.io.volume import Volume
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a case: its folder, the contrasts made now and those that were there already, and its flags."""
+
+    case: str
+    folder: Path
+    made: tuple[str, ...]
+    skipped: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+def run_case(
+    case: Case, synthesizer: Synthesizer, out: Path, want: Sequence[str] | None = None, *, overwrite: bool = False
+) -> Done:
+    """Synthesise one case into `out/<case>/`: a NIfTI, a sidecar JSON per contrast, and one mosaic.
+
+    A contrast whose file and sidecar are there, made by this model from these inputs, is skipped; one made otherwise is
+    a UserError unless `overwrite`. Same input, same machine, same bytes.
+    """
+    wanted = synthesizer.check(case.contrasts, want)
+    folder = out / case.id
+    inputs = {name: case.contrasts[name] for name in synthesizer.have}
+    origin = {
+        "model": {"name": synthesizer.name, "recipe": synthesizer.config.recipe.name, "sha256": synthesizer.sha256},
+        "inputs": {name: {"file": path.name, "sha256": sha256(path)} for name, path in inputs.items()},
+    }
+    todo = tuple(name for name in wanted if overwrite or not _is_done(folder, case.id, name, origin))
+    if not todo:
+        return Done(case.id, folder, (), wanted, ())
+    volumes = {name: formats.read(path) for name, path in inputs.items()}
+    made = synthesizer(volumes, todo)
+    found = tuple(text for volume in volumes.values() for text in flags(volume))
+    facts = _facts(synthesizer, volumes, todo) | {"flags": list(found)}
+    _mosaic(folder / f"{case.id}_synth.png", case.id, volumes, made)
+    for name, volume in made.items():
+        file = volume_file(folder, case.id, name)
+        nifti.write(file, volume.array, volume.geometry, description=f"SYNTHETIC {name} by polycontrast")
+        write_json(sidecar_file(file), {"synthetic": True, "contrast": name, **origin, **facts})
+    skipped = tuple(name for name in wanted if name not in todo)
+    return Done(case.id, folder, todo, skipped, found)
+
+
+def run_cohort(
+    cases: Sequence[Case],
+    synthesizer: Synthesizer,
+    out: Path,
+    want: Sequence[str] | None = None,
+    *,
+    overwrite: bool = False,
+    notify: Callable[[Done | tuple[str, UserError]], None] = lambda _: None,
+) -> tuple[list[Done], list[tuple[str, UserError]]]:
+    """`run_case` for each case; one that fails is told in words and the rest goes on."""
+    done: list[Done] = []
+    failed: list[tuple[str, UserError]] = []
+    for case in cases:
+        try:
+            done.append(run_case(case, synthesizer, out, want, overwrite=overwrite))
+            notify(done[-1])
+        except UserError as error:
+            failed.append((case.id, error))
+            notify(failed[-1])
+    return done, failed
+
+
+def volume_file(folder: Path, case: str, contrast: str) -> Path:
+    return folder / f"{case}_{slug(contrast)}_synth.nii.gz"
+
+
+def sidecar_file(volume: Path) -> Path:
+    return volume.with_name(volume.name.replace(".nii.gz", ".json"))
+
+
+def _is_done(folder: Path, case: str, contrast: str, origin: dict[str, Any]) -> bool:
+    file = volume_file(folder, case, contrast)
+    sidecar = sidecar_file(file)
+    if not (file.exists() and sidecar.exists()):
+        return False
+    told = read_json(sidecar)
+    if any(told.get(key) != origin[key] for key in origin):
+        raise UserError(
+            "made by another model or from other inputs",
+            hint="--overwrite replaces it, or choose another -o",
+            path=file,
+        )
+    return True
+
+
+def _facts(synthesizer: Synthesizer, volumes: dict[str, Volume], made: Sequence[str]) -> dict[str, Any]:
+    brain = intensity.brain_mask([v.array for v in volumes.values()])
+    return {
+        "polycontrast": polycontrast.__version__,
+        "have": list(synthesizer.have),
+        "want": list(made),
+        "normalisation": {
+            "units": "normalised: brain mean 0.5, SD 0.25, background 0",
+            "system": synthesizer.config.recipe.data.units,
+            "to_normalised": {name: list(synthesizer.config.units[name]) for name in made},
+            "inputs": {name: asdict(intensity.fit(v.array, brain)) for name, v in volumes.items()},
+        },
+        "device": str(synthesizer.device),
+        "seed": synthesizer.config.recipe.train.seed,
+        "notice": "research only, not a medical device; enhancement cannot be known from images without contrast agent",
+    }
+
+
+def _mosaic(path: Path, case: str, volumes: dict[str, Volume], made: dict[str, Volume]) -> None:
+    brain = intensity.brain_mask([v.array for v in volumes.values()])
+    affine = next(iter(volumes.values())).geometry.affine
+    panels = {name: intensity.fit(v.array, brain).apply(v.array, brain) for name, v in volumes.items()}
+    panels |= {f"{name} synthetic": volume.array for name, volume in made.items()}
+    pictures.mosaic(
+        path,
+        {label: grid.to_canonical(array, affine) for label, array in panels.items()},
+        spacing=grid.canonical_spacing(affine),
+        center=pictures.center(grid.to_canonical(brain, affine)),
+        title=case,
+        synthetic=[label for label in panels if label.endswith("synthetic")],
+    )
