@@ -105,7 +105,7 @@ def draw_patient(seed: int, lesion: bool) -> Patient:
 def _draw_lesion(rng: np.random.Generator) -> Lesion:
     """Somewhere in the white matter of one hemisphere."""
     angle, out = float(rng.uniform(0, 2 * np.pi)), float(np.sqrt(rng.uniform()))
-    radius = float(np.exp(rng.uniform(np.log(9), np.log(20))))
+    radius = float(np.exp(rng.uniform(np.log(10), np.log(20))))
     return Lesion(
         centre=(
             float(rng.choice([-1.0, 1.0]) * rng.uniform(26, 40)),
@@ -113,7 +113,7 @@ def _draw_lesion(rng: np.random.Generator) -> Lesion:
             18 + 24 * out * float(np.sin(angle)),
         ),
         radius=radius,
-        rim=max(3.0, float(rng.uniform(0.2, 0.45)) * radius),
+        rim=max(3.0, float(rng.uniform(0.2, 0.4)) * radius),
         reach=float(rng.uniform(8, 20)),
         coarse=waves(rng, 40, 10),
         fine=waves(rng, 14, 12),
@@ -142,7 +142,8 @@ def layers(patient: Patient, p: Points, skull: bool) -> Iterator[tuple[Tissue, A
     yield Tissue.GLIOSIS, patient.caps * soft(fluid + 3, p, 4)
     if patient.lesion is not None:
         core, necrosis, oedema = _lesion(patient.lesion, p)
-        yield Tissue.OEDEMA, soft(oedema, p, 5) * share
+        # not across the tentorium or down the brainstem
+        yield Tissue.OEDEMA, soft(oedema, p, 5) * share * soft(folded - np.maximum(folia, stem), p, 3)
     yield Tissue.GREY, share * _grey(p, folded, ribbon, folia, stem)
     yield Tissue.DEEP_GREY, soft(nuclei, p, 1.5)
     yield Tissue.PALLIDUM, soft(pallidum, p, 1.5)
@@ -277,8 +278,8 @@ def _lesion(lesion: Lesion, p: Points) -> tuple[Array, Array, Array]:
     """(the core, the necrosis within, the oedema around), irregular; oedema shows where white matter lets it."""
     x, y, z = (c - centre for c, centre in zip((p.x, p.y, p.z), lesion.centre, strict=True))
     coarse, fine, other = lesion.coarse(p.x, p.y, p.z), lesion.fine(p.x, p.y, p.z), lesion.coarse(p.y, p.z, p.x)
-    core = lesion.radius * (1 + 0.18 * coarse + 0.07 * fine) - np.sqrt(x * x + y * y + z * z)
-    necrosis = core - lesion.rim * np.clip(1 + 0.45 * other, 0.4, 2)
+    core = lesion.radius * np.clip(1 + 0.18 * coarse + 0.07 * fine, 0.75, 1.4) - np.sqrt(x * x + y * y + z * z)
+    necrosis = core - lesion.rim * np.clip(1 + 0.45 * other, 0.4, 1.4)
     oedema = core + lesion.reach * np.clip(1 + 0.5 * other + 0.2 * fine, 0.2, 2)
     return core, necrosis, oedema
 

@@ -115,7 +115,7 @@ class Trainer:
         bad = [name for name, value in logged.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
-                f"training stopped after {self.clock.images} images: {', '.join(bad)} is not finite",
+                f"training stopped after {self.clock.images} images, not finite: {', '.join(bad)}",
                 hint="the last checkpoint is kept; lower the learning rate, try --precision float32, or look at "
                 "metrics.jsonl for the term that grew, then go on with --resume",
             )
@@ -128,7 +128,11 @@ class Trainer:
         for name, value in self.live_weights().items():
             self.average[name].lerp_(value, 1 - keep)
 
+    @torch.no_grad()
     def save(self, run: Path, log: Log) -> None:
+        """Write a checkpoint, unless a weight is not finite: a finite loss can have a gradient that is not."""
+        for name, network in self.system.players.items():
+            self._check_finite({f"weights of {name}": float(sum(w.abs().sum() for w in network.parameters()))})
         weights = self.live_weights() if self.average is None else self.average
         state = {
             "players": {name: network.state_dict() for name, network in self.system.players.items()},
