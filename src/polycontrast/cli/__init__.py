@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = ("check", "train", "synth", "eval", "demo")
+VERBS = ("check", "split", "train", "synth", "eval", "demo")
 
 for verb in VERBS:
     module = importlib.import_module(f"polycontrast.cli.{verb}_verb")

@@ -77,7 +77,8 @@ class Volume:
         header = self.geometry.header.copy()
         header.set_data_dtype(np.float32)
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        return kind(self.array, None, header)
+        image: nib.Nifti1Image = kind(self.array, None, header)
+        return image
 
     def __repr__(self) -> str:
         size = " x ".join(str(n) for n in self.shape)

@@ -1,0 +1,46 @@
+"""Split files: {role: [case, ...]}. Roles are drawn by subject, so that no patient has two of them."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from polycontrast.errors import UserError
+from polycontrast.io.layout import Case
+
+# How an id ends when it names a visit of a subject, by naming convention; other conventions have one visit each.
+_VISIT = {
+    "BraTS 2013/15": r"_\d+$",
+    "BraTS 2017-19": r"_\d$",
+    "BraTS 2023-25": r"-\d{3}$",
+    "BIDS": r"_ses-[^_]+$",
+}
+
+
+def subject(case: Case) -> str:
+    """Whose visit a case is."""
+    return re.sub(_VISIT.get(case.convention, r"(?!)"), "", case.id)
+
+
+def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) -> dict[str, list[str]]:
+    """Draw roles by subject: {role: sorted case ids}.
+
+    counts: how many subjects each role gets, -1 (once) for all that are left. UserError if there are too few.
+    """
+    visits: dict[str, list[str]] = {}
+    for case in cases:
+        visits.setdefault(subject(case), []).append(case.id)
+    rest = [role for role, count in counts.items() if count == -1]
+    needed = sum(count for count in counts.values() if count != -1)
+    if len(rest) > 1 or any(count < -1 for count in counts.values()):
+        raise UserError("each role needs a count, and only one may be -1 (all that are left)")
+    if needed > len(visits):
+        raise UserError(f"{needed} subjects are asked for, {len(visits)} are there", hint="ask for fewer")
+    names = sorted(visits)
+    drawn = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    roles, first = {}, 0
+    for role, count in counts.items():
+        size = len(names) - needed if count == -1 else count
+        roles[role] = sorted(case for name in drawn[first : first + size] for case in visits[name])
+        first += size
+    return roles
