@@ -1,0 +1,167 @@
+"""One 240 x 240 x 155 volume to three contrasts: seconds by stage, peak memory, GFLOP/s against the ceiling.
+
+A phantom and an untrained model: speed depends on neither. The Synthesizer computes in float32; the column of bfloat16
+says what the network would gain from it. Each column is measured in a fresh process.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+import ceiling
+import polycontrast
+from common import QUICK_RECIPE, fresh, machine, memory, prepared, table, trainer
+from polycontrast import config
+from polycontrast.data import phantom
+from polycontrast.infer.cohort import run_case
+from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.io import formats, nifti
+from polycontrast.io.files import write_json
+from polycontrast.io.layout import Case, find_cases
+from polycontrast.train import checkpoint
+
+READ, AROUND, NETWORK, WRITE = "read", "normalise, frame and undo", "network", "write"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds by stage, as often as repeated; of the model's loading and of one `run_case`; peak GB; operations."""
+
+    stages: dict[str, list[float]]
+    load: float
+    whole: float
+    peak: float
+    operations: int
+
+
+def prepare(folder: Path, recipe: str, quick: bool) -> None:
+    """A phantom in `folder/cases` and a run folder with untrained weights in `folder/run`."""
+    made = phantom.make(0, (64, 64, 48), 3.5) if quick else phantom.make(0)
+    phantom.write_case(made, folder / "cases", "Phantom_00000")
+    chosen = prepared(recipe, 1)
+    untrained, _ = trainer(chosen)
+    checkpoint.save(folder / "run", untrained.live_weights(), {}, {"images": 0})
+    units = dict.fromkeys(chosen.data.contrasts, (0.5, 0.5))
+    described = {
+        "polycontrast": polycontrast.__version__,
+        "recipe": config.to_dict(chosen),
+        "units": units,
+        "cases": [],
+    }
+    write_json(folder / "run" / "config.json", described)
+
+
+def measure(folder: Path, bfloat16: bool, repeats: int) -> Measured:
+    """Load the model once, then read, synthesise and write the case so often; memory is that of these alone."""
+    start = time.perf_counter()
+    synthesizer = Synthesizer.load(folder / "run")
+    load = time.perf_counter() - start
+    if bfloat16:
+        synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers)
+    network = _timed_network(synthesizer)
+    (case,) = find_cases(folder / "cases")
+    stages: dict[str, list[float]] = defaultdict(list)
+    for _ in range(repeats):
+        _once(case, synthesizer, network, folder / "out", stages)
+    peak = memory()
+    start = time.perf_counter()
+    run_case(case, synthesizer, folder / f"whole-{bfloat16}")
+    whole = time.perf_counter() - start
+    with FlopCounterMode(display=False) as counter:
+        synthesizer({name: formats.read(case.contrasts[name]) for name in synthesizer.have})
+    return Measured(dict(stages), load, whole, peak, int(counter.get_total_flops()))
+
+
+def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> str:
+    """A Markdown table: a column for each precision."""
+    first = next(iter(columns.values()))
+    rows = [[f"{stage}, s", *[f"{_median(m, stage):.2f}" for m in columns.values()]] for stage in first.stages]
+    totals = [sum(_median(m, stage) for stage in m.stages) for m in columns.values()]
+    starts = [sum(seconds[0] for seconds in m.stages.values()) for m in columns.values()]
+    speeds = [m.operations / _median(m, NETWORK) / 1e9 for m in columns.values()]
+    rows += [
+        ["these together, s", *[f"**{s:.2f}**" for s in totals]],
+        ["these together, the first time, s", *[f"{s:.2f}" for s in starts]],
+        ["with hashes, flags, mosaic and sidecars (`run_case`), s", *[f"{m.whole:.2f}" for m in columns.values()]],
+        ["loading the model, s", *[f"{m.load:.2f}" for m in columns.values()]],
+        ["resident memory at most, GB", *[f"{m.peak:.2f}" for m in columns.values()]],
+        ["network, GFLOP", *[f"{m.operations / 1e9:.0f}" for m in columns.values()]],
+        ["network, GFLOP/s", *[f"{s:.0f}" for s in speeds]],
+        ["of the ceiling", *[f"{s / best[name]:.0%}" for name, s in zip(columns, speeds, strict=True)]],
+    ]
+    return table([title, *columns], rows)
+
+
+def _timed_network(synthesizer: Synthesizer) -> list[float]:
+    """From now on the seconds of each of the system's calls are kept in this list."""
+    seconds: list[float] = []
+    system = synthesizer.system
+    untimed = system.synthesize
+
+    def synthesize(images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        start = time.perf_counter()
+        made = untimed(images, have, want)
+        seconds.append(time.perf_counter() - start)
+        return made
+
+    system.synthesize = synthesize  # type: ignore[method-assign]
+    return seconds
+
+
+def _once(
+    case: Case, synthesizer: Synthesizer, network: list[float], out: Path, stages: dict[str, list[float]]
+) -> None:
+    network.clear()
+    start = time.perf_counter()
+    given = {name: formats.read(case.contrasts[name]) for name in synthesizer.have}
+    read = time.perf_counter()
+    made = synthesizer(given)
+    synthesised = time.perf_counter()
+    for name, volume in made.items():
+        nifti.write(out / f"{name}.nii.gz", volume.array, volume.geometry)
+    written = time.perf_counter()
+    stages[READ].append(read - start)
+    stages[AROUND].append(synthesised - read - sum(network))
+    stages[NETWORK].append(sum(network))
+    stages[WRITE].append(written - synthesised)
+
+
+def _median(measured: Measured, stage: str) -> float:
+    return statistics.median(measured.stages[stage])
+
+
+def _column(process: Executor, folder: Path, bfloat16: bool, repeats: int) -> Measured:
+    return process.submit(measure, folder, bfloat16, repeats).result()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", default="tcmgan")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a tiny phantom and system, once: shows that it works")
+    a = parser.parse_args()
+    recipe, repeats = (QUICK_RECIPE, 1) if a.quick else (a.recipe, a.repeats)
+    print(machine())
+    columns = {}
+    with tempfile.TemporaryDirectory() as name:
+        with fresh(keeps_memory=True) as process:
+            process.submit(prepare, Path(name), recipe, a.quick).result()
+            speeds = ceiling.measure(process, 0.0 if a.quick else 0.5)
+        print(ceiling.report(speeds))
+        for precision in ceiling.PRECISIONS:
+            with fresh(keeps_memory=True) as process:
+                columns[precision] = _column(process, Path(name), precision == "bfloat16", repeats)
+    print(report(columns, ceiling.ceiling(speeds), f"{recipe}, one {'small ' if a.quick else ''}phantom"))
+
+
+if __name__ == "__main__":
+    main()

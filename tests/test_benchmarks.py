@@ -1,0 +1,86 @@
+"""The benchmarks run and print their tables; what they compare is comparable. No timing is asserted."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+EXPECTED = {  # script -> what its tables must show
+    "ceiling": ("256 channels, 32 x 32, batch 8, bfloat16", "ceiling, GFLOP/s: float32"),
+    "cache": ("one case read, normalised and cached", "anonymous memory at most", "training on it"),
+    "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
+    "networks": ("generator", "discriminator", "segmenter", "gradient penalty", "bfloat16 channels-last"),
+    "precision": ("d_gp", "g_rec", "s_fake", "bfloat16 against float32"),
+    "train_step": (
+        "released order",
+        "our order",
+        "+ fused Adam",
+        "+ the recipe's bfloat16",
+        "+ allocator",
+        "at rate 0",
+        "d_gp",
+    ),
+}
+SLOW = {"networks", "precision", "train_step"}
+
+
+@pytest.fixture(scope="module")
+def train_step() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        return importlib.import_module("train_step")
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in EXPECTED]
+)
+def test_script_prints_its_tables_and_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / f"{script}.py"), "--quick"],
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for words in EXPECTED[script]:
+        assert words in done.stdout
+    assert "| nan" not in done.stdout
+    _check_tables(done.stdout)
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_orders_compute_the_same_losses_where_no_update_lies_between(train_step: ModuleType) -> None:
+    terms = train_step.first_terms("tcmgan_demo", 2, 0.0)
+    assert {"d_gp", "g_rec", "g_seg", "s_fake", "s_real"} <= set(terms)
+    for name, (released, ours) in terms.items():
+        assert released == pytest.approx(ours, rel=1e-4), name
+
+
+def test_only_the_segmenters_view_of_the_fake_depends_on_the_order(train_step: ModuleType) -> None:
+    terms = train_step.first_terms("tcmgan_demo", 2, None)
+    differing = {name for name, pair in terms.items() if train_step.difference(*pair) > 1e-4}
+    assert differing == {"s_fake", "s_loss"}
+
+
+def test_generator_runs_once_a_step_in_our_order_and_thrice_in_the_released_one(train_step: ModuleType) -> None:
+    recipe = train_step.prepared("tcmgan_demo", 2)
+    batch = train_step.random_batch(recipe.data, 2)
+    runs = []
+    trainer, system = train_step.trainer(recipe)
+    system.players["generator"].register_forward_hook(lambda *_: runs.append("run"))
+    trainer.step(batch)
+    assert len(runs) == 1
+    train_step.released_step(trainer, batch)
+    assert len(runs) == 1 + 3
+
+
+def _check_tables(text: str) -> None:
+    """Every block of table lines has one number of columns."""
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert blocks
+    for lines in blocks:
+        assert len({line.count("|") for line in lines}) == 1
+        assert len(lines) > 2
