@@ -4,7 +4,8 @@
     made = model({"T2": "t2.nii.gz"})          # a path, a nibabel image or an array
     made["T1"].to_nibabel()
 
-Names are imported when first used, so that `import polycontrast` stays light.
+Names are imported when first used, so that `import polycontrast` stays light. Training from Python:
+`from polycontrast.train.loop import train` (here, `polycontrast.train` could only be the package of that name).
 """
 
 import importlib
@@ -14,16 +15,14 @@ if TYPE_CHECKING:
     from polycontrast.infer.synthesizer import Synthesizer
     from polycontrast.metrics.evaluate import evaluate
     from polycontrast.systems import SYSTEMS
-    from polycontrast.train.loop import train
 
 __version__ = "0.1.0"
-__all__ = ["SYSTEMS", "Synthesizer", "__version__", "evaluate", "train"]
+__all__ = ["SYSTEMS", "Synthesizer", "__version__", "evaluate"]
 
 _PLACES = {
     "Synthesizer": "polycontrast.infer.synthesizer",
     "evaluate": "polycontrast.metrics.evaluate",
     "SYSTEMS": "polycontrast.systems",
-    "train": "polycontrast.train.loop",
 }
 
 

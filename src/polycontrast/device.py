@@ -7,6 +7,7 @@ import torch
 
 from polycontrast.errors import UserError
 
+_KINDS = ("cpu", "cuda", "mps")  # torch names more, but some compute nothing and none is tried
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
@@ -16,11 +17,14 @@ def choose(wish: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    absent = UserError(f"device {wish!r} is not there", hint="--device auto takes the best there is")
+    if wish.partition(":")[0] not in _KINDS:
+        raise absent
     try:
         device = torch.device(wish)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"device {wish!r} is not there", hint="--device auto takes the best there is") from None
+        raise absent from None
     return device
 
 

@@ -38,8 +38,10 @@ def read_config(run: Path) -> RunConfig:
     try:
         units = {name: (float(gain), float(offset)) for name, (gain, offset) in values["units"].items()}
         recipe, cases = recipes.from_json(values["recipe"]), tuple(values["cases"])
+        if unmapped := [name for name in recipe.system.want if name not in units]:
+            raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
         return RunConfig(str(values["polycontrast"]), recipe, units, cases)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a run's configuration: {error!r}", hint="is this a run folder?", path=file) from None
     except UserError as error:
         raise UserError(error.message, error.hint, file) from None

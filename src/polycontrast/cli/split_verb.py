@@ -21,8 +21,10 @@ def run(
     from polycontrast.io.layout import find_cases
 
     pairs = [part.partition("=") for part in roles.split(",")]
-    if not all(name and count.removeprefix("-").isdigit() for name, _, count in pairs):
-        raise UserError(f"--roles {roles!r} is not role=count,...", hint="--roles test=10,train=22,gan=-1")
+    numbers = all(name and count.removeprefix("-").isdecimal() for name, _, count in pairs)
+    if not numbers or len({name for name, _, _ in pairs}) < len(pairs):
+        hint = "such as test=10,train=22,gan=-1"
+        raise UserError(f"--roles {roles!r} is not role=count,... with each role once", hint=hint)
     if out.exists():
         raise UserError(
             "there is a split already", hint="a test role must not be drawn anew; choose another -o", path=out

@@ -51,7 +51,8 @@ def run(
     _, failed = run_cohort(cases, synthesizer, out, wanted, overwrite=overwrite, notify=tell)
     if failed and len(cases) == 1:
         raise failed[0][1]
-    table = write_failures(out, [(case, str(error).replace("\n", " ")) for case, error in failed])
+    name = "failures.csv" if shard == "0/1" else f"failures_{shard.replace('/', '_of_')}.csv"  # shards share a folder
+    table = write_failures(out / name, [(case, str(error).replace("\n", " ")) for case, error in failed])
     if table is not None:
         typer.echo(f"{len(failed)} of {len(cases)} cases failed: {table}", err=True)
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -59,7 +60,7 @@ def run(
 
 def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role: str, shard: str) -> "list[Case]":
     from polycontrast.errors import UserError
-    from polycontrast.io.layout import Case, identify
+    from polycontrast.io.layout import Case, match_name
     from polycontrast.workflows.cohort import cases_of
 
     if (source is None) == (not files):
@@ -68,14 +69,16 @@ def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role
         first, step = _shard(shard)
         return cases_of(source, split, role)[first::step]
     path = next(iter(files.values()))
-    named = identify(path)
-    return [Case(named.case if named else path.name.split(".")[0], files, None, "files", "brats")]
+    match, row = match_name(path)
+    # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.
+    told = match["case"] if match and row and row.name != "nnU-Net" else path.name.split(".")[0]
+    return [Case(told, files, None, "files", "brats")]
 
 
 def _shard(text: str) -> tuple[int, int]:
     from polycontrast.errors import UserError
 
     first, _, step = text.partition("/")
-    if not (first.isdigit() and step.isdigit() and int(first) < int(step)):
+    if not (first.isdecimal() and step.isdecimal() and int(first) < int(step)):
         raise UserError(f"--shard {text!r} is not i/N with i < N", hint="--shard 0/4 to 3/4 make four shares")
     return int(first), int(step)

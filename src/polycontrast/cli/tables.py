@@ -23,11 +23,10 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console.print(table)
 
 
-def write_failures(out: Path, failed: Sequence[tuple[str, str]]) -> Path | None:
-    """failures.csv in the output folder: which cases failed, and why; an old one is removed where none did."""
+def write_failures(file: Path, failed: Sequence[tuple[str, str]]) -> Path | None:
+    """A CSV of which cases failed, and why; an old one is removed where none did."""
     from polycontrast.io.files import atomic_write
 
-    file = out / "failures.csv"
     if not failed:
         file.unlink(missing_ok=True)
         return None

@@ -1,7 +1,7 @@
 """Cases -> slices -> Batch. What a sample holds depends on (seed, its global index) alone, never on rank or worker."""
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -120,21 +120,28 @@ class SliceDataset:
         present = torch.ones(images.shape[:2], dtype=torch.bool)
         return Batch(images, present, mask, lesion, tuple(indices))
 
-    def batches(self, first: int, size: int, rank: int = 0, world: int = 1) -> Generator[Batch, None, None]:
+    def batches(
+        self, first: int, size: int, rank: int = 0, world: int = 1, *, ahead: bool = True
+    ) -> Generator[Batch, None, None]:
         """Endless batches from the global index `first` on; each rank gets its share of every batch of `size`.
 
-        The next batch is read in a thread while the caller computes.
+        ahead: read the next batch in a thread while the caller computes. That helps a caller that waits for a GPU; one
+        that computes on the CPU is slowed, since the thread's own pool makes OpenMP believe that cores are short.
         """
         share = size // world
+
+        def indices(start: int) -> range:
+            return range(start + rank * share, start + (rank + 1) * share)
+
+        if not ahead:
+            while True:
+                yield self.batch(indices(first))
+                first += size
         with ThreadPoolExecutor(max_workers=1) as pool:
-
-            def submit(start: int) -> Future[Batch]:
-                return pool.submit(self.batch, range(start + rank * share, start + (rank + 1) * share))
-
-            waiting = submit(first)
+            waiting = pool.submit(self.batch, indices(first))
             while True:
                 first += size
-                ready, waiting = waiting, submit(first)
+                ready, waiting = waiting, pool.submit(self.batch, indices(first))
                 yield ready.result()
 
 

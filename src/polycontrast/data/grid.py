@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from polycontrast.errors import UserError
 from polycontrast.io.volume import Affine, Array
 
 T = TypeVar("T", bound=np.generic)
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+_MAX_FRAME = 4096
 
 
 def to_canonical(array: NDArray[T], affine: Affine) -> NDArray[T]:
@@ -52,6 +54,7 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box:
 
 
 def crop(array: NDArray[T], box: Box) -> NDArray[T]:
+    """The box of an array, as a view."""
     return array[tuple(slice(a, b) for a, b in box)]
 
 
@@ -74,8 +77,12 @@ class Frame:
     size: int
 
     def pixels(self, spacing: tuple[float, ...]) -> tuple[int, int]:
-        """The frame's width in the volume's own pixels, along the first two canonical axes."""
+        """The frame's width in the volume's own pixels, along the first two canonical axes; a UserError if they would
+        be more than a memory holds."""
         x, y = (max(1, round(self.extent / s)) for s in spacing[:2])
+        if max(x, y) > _MAX_FRAME:
+            found = f"voxels of {min(spacing[:2]):.3g} mm are too small for an image of a head"
+            raise UserError(found, hint="does the header give lengths in another unit than mm?")
         return x, y
 
     def place(self, box: Box, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, int]:

@@ -8,18 +8,19 @@ import numpy as np
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 
-# How an id ends when it names a visit of a subject, by naming convention; other conventions have one visit each.
-_VISIT = {
-    "BraTS 2013/15": r"_\d+$",
-    "BraTS 2017-19": r"_\d$",
-    "BraTS 2023-25": r"-\d{3}$",
-    "BIDS": r"_ses-[^_]+$",
-}
+# Ids that name a visit of a subject, the group; told by the id, because files are renamed and listed in CSVs.
+_VISITS = (
+    r"(.*brats_(?:2013|tcia)_.+)_\d+",  # BraTS 2013/15, perhaps preceded by its grade
+    r"(Brats1[789]_.+)_\d",
+    r"(BraTS-[a-z]+-\d+)-\d{3}",  # BraTS 2023-25
+    r"(sub-[^_]+)_ses-.+",  # BIDS
+)
 
 
 def subject(case: Case) -> str:
-    """Whose visit a case is."""
-    return re.sub(_VISIT.get(case.convention, r"(?!)"), "", case.id)
+    """Whose visit a case is; of an id that no convention knows, the id itself."""
+    matches = (re.fullmatch(pattern, case.id, re.IGNORECASE) for pattern in _VISITS)
+    return next((match[1] for match in matches if match), case.id)
 
 
 def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) -> dict[str, list[str]]:

@@ -54,8 +54,11 @@ def run_case(
     _mosaic(folder / f"{case.id}_synth.png", case.id, volumes, made)
     for name, volume in made.items():
         file = volume_file(folder, case.id, name)
+        sidecar = sidecar_file(file)
+        if sidecar.exists():
+            sidecar.unlink()  # a kill between the two writes must not leave a sidecar of another volume
         nifti.write(file, volume.array, volume.geometry, description=f"SYNTHETIC {name} by polycontrast")
-        write_json(sidecar_file(file), {"synthetic": True, "contrast": name, **origin, **facts})
+        write_json(sidecar, {"synthetic": True, "contrast": name, **origin, **facts})
     skipped = tuple(name for name in wanted if name not in todo)
     return Done(case.id, folder, todo, skipped, found)
 
@@ -83,10 +86,12 @@ def run_cohort(
 
 
 def volume_file(folder: Path, case: str, contrast: str) -> Path:
+    """Where a case's synthetic contrast is written."""
     return folder / f"{case}_{slug(contrast)}_synth.nii.gz"
 
 
 def sidecar_file(volume: Path) -> Path:
+    """The JSON beside a synthetic volume."""
     return volume.with_name(volume.name.replace(".nii.gz", ".json"))
 
 
@@ -96,7 +101,7 @@ def _is_done(folder: Path, case: str, contrast: str, origin: dict[str, Any]) -> 
     if not (file.exists() and sidecar.exists()):
         return False
     told = read_json(sidecar)
-    if any(told.get(key) != origin[key] for key in origin):
+    if not isinstance(told, dict) or any(told.get(key) != origin[key] for key in origin):
         raise UserError(
             "made by another model or from other inputs",
             hint="--overwrite replaces it, or choose another -o",

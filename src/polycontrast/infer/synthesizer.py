@@ -61,6 +61,8 @@ class Synthesizer:
         want: all that the model can make if None. UserError for an image that cannot be used (see `as_volume`).
         """
         given = {canonical(name): as_volume(image) for name, image in images.items()}
+        if len(given) < len(images):
+            raise UserError(f"two images of one contrast: {', '.join(images)}", hint="give each contrast once")
         wanted = self.check(given, want)
         check_same_grid(given)
         first = given[self.have[0]]
@@ -81,6 +83,8 @@ class Synthesizer:
                 f"the model {self.name} needs {', '.join(missing)}, found {', '.join(given) or 'nothing'}",
                 hint="give that contrast, or use a model that was trained without it",
             )
+        if not wanted:
+            raise UserError("no contrast is wanted", hint=f"the model {self.name} makes {', '.join(self.want)}")
         if strange := [name for name in wanted if name not in self.want]:
             raise UserError(
                 f"the model {self.name} was not trained to make {', '.join(strange)}",

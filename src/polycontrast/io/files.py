@@ -85,6 +85,9 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal; of a folder (a DICOM series) that of its files' hashes by name."""
+    if path.is_dir():
+        parts = [sha256(file) for file in sorted(path.iterdir()) if file.is_file()]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
     with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,18 +4,22 @@ from torch import nn
 
 
 def conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    """The convolution of 2 or 3 dimensions."""
     return nn.Conv2d if dims == 2 else nn.Conv3d
 
 
 def conv_transpose(dims: int) -> type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]:
+    """The transposed convolution of 2 or 3 dimensions."""
     return nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
 
 
 def batch_norm(dims: int) -> type[nn.BatchNorm2d] | type[nn.BatchNorm3d]:
+    """The batch norm of 2 or 3 dimensions."""
     return nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
 
 
 def instance_norm(dims: int) -> type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]:
+    """The instance norm of 2 or 3 dimensions."""
     return nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d
 
 

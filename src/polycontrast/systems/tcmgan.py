@@ -82,6 +82,8 @@ class Scene:
 
 
 class Tcmgan(System):
+    """The three players and their turns, as the module's docstring tells."""
+
     synthesizers = (GENERATOR,)
 
     def __init__(self, config: TcmganConfig, data: DataConfig) -> None:

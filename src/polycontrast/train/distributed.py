@@ -37,11 +37,13 @@ def start(device: torch.device) -> Ranks:
 
 
 def stop() -> None:
+    """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def check_share(batch: int, ranks: Ranks) -> None:
+    """UserError unless every rank gets the same share of a batch."""
     if batch % ranks.world:
         raise UserError(f"a batch of {batch} cannot be shared by {ranks.world} ranks", hint="choose a multiple")
 
@@ -73,5 +75,6 @@ def copy_from_first(networks: Iterable[nn.Module], ranks: Ranks) -> None:
 
 
 def barrier(ranks: Ranks) -> None:
+    """Wait until every rank is here."""
     if ranks.world > 1:
         dist.barrier()

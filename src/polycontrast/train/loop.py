@@ -194,7 +194,8 @@ def train(
 def _loop(trainer: Trainer, dataset: SliceDataset, run: Path, log: Log, bar: Progress) -> None:
     settings, clock, ranks = trainer.recipe.train, trainer.clock, trainer.ranks
     started = time.perf_counter() - clock.seconds
-    batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world)
+    ahead = trainer.device.type != "cpu"
+    batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world, ahead=ahead)
     while clock.images < trainer.total:
         log.add(trainer.step(next(batches).to(trainer.device)))
         clock.seconds = time.perf_counter() - started

@@ -33,8 +33,8 @@ def demo(
     Raises UserError if `out` holds something else already: nothing is overwritten.
     """
     recipe = recipe or recipes.tcmgan_demo()
-    if out.exists() and any(out.iterdir()):
-        raise UserError("the folder is not empty", hint="remove it, or choose another -o", path=out)
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise UserError("not an empty folder", hint="remove it, or choose another -o", path=out)
     started = time.perf_counter()
     tell(f"making {patients} phantom patients")
     phantoms = phantom.write_cohort(out / "phantoms", patients, seed=1, shape=SHAPE, spacing=SPACING)

@@ -1,0 +1,66 @@
+"""polycontrast check: every case told, with what is wrong in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .. import tiny
+from .conftest import Call
+
+
+def rows(out: str) -> dict[str, dict[str, str]]:
+    header, *lines = (line.split("\t") for line in out.splitlines())
+    return {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+
+
+def test_a_sound_cohort_is_listed_with_what_it_holds(call: Call, cohort: Path) -> None:
+    answer = call("check", cohort)
+    assert answer.code == 0
+    assert "4 cases, 0 with a problem" in answer.err
+    found = rows(answer.out)
+    assert sorted(found) == [f"Tiny_{i}" for i in range(4)]
+    row = found["Tiny_1"]
+    assert row["contrasts"].split() == ["T1", "T1ce", "T2", "FLAIR"]
+    assert row["grid"] == "48 x 48 x 12 of 5 x 5 x 5 mm, LPS"
+    assert row["problem"] == ""
+    whole = (tiny.images(1)[1] > 0).sum() * 5**3 / 1000
+    assert f"whole {whole:.1f}" in row["segmentation"]
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """One sound case, one cut file, one on two grids, one with NaN, one of which only the segmentation is there."""
+    tiny.draw_case(tmp_path, "A_sound")
+    cut = tiny.draw_case(tmp_path, "B_cut") / "B_cut_t1.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:-50])
+    tiny.draw_case(tmp_path, "C_grids", flair=np.ones((48, 48, 11), np.float32))
+    tiny.draw_case(tmp_path, "D_nan", t2=np.full((48, 48, 12), np.nan, np.float32))
+    tiny.draw_case(tmp_path, "E_alone", t1=None, t1ce=None, t2=None, flair=None)
+    return tmp_path
+
+
+def test_problems_are_told_with_their_file_and_exit_with_3(call: Call, broken: Path) -> None:
+    answer = call("check", broken)
+    assert answer.code == 3
+    assert "5 cases, 4 with a problem" in answer.err
+    problems = {case: row["problem"] for case, row in rows(answer.out).items()}
+    assert problems["A_sound"] == ""
+    assert "B_cut_t1.nii.gz" in problems["B_cut"]
+    assert "different grids" in problems["C_grids"]
+    assert "NaN" in problems["D_nan"]
+    assert "only a segmentation" in problems["E_alone"]
+
+
+def test_headers_alone_tell_grids_but_not_voxels(call: Call, broken: Path) -> None:
+    answer = call("check", broken, "--headers-only")
+    assert answer.code == 3
+    problems = {case: row["problem"] for case, row in rows(answer.out).items()}
+    assert "different grids" in problems["C_grids"]
+    assert problems["D_nan"] == ""
+
+
+def test_a_folder_without_images_is_refused(call: Call, tmp_path: Path) -> None:
+    answer = call("check", tmp_path)
+    assert answer.code == 2
+    assert "no images" in answer.err

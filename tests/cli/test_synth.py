@@ -1,0 +1,179 @@
+"""polycontrast synth: a case, a folder, a CSV or single files; what fails is told and the rest is done."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from polycontrast.data import phantom
+from polycontrast.io import nifti
+from polycontrast.io.files import write_json
+from polycontrast.io.volume import Geometry
+
+from .. import models, tiny
+from .conftest import Call
+from .test_main import refused
+
+pytestmark = pytest.mark.usefixtures("drawn")
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Three cases, the T2 of the second cut off."""
+    for i in range(3):
+        tiny.draw_case(tmp_path / "cohort", f"P{i}", seed=i, t1=None, t1ce=None, flair=None, seg=None)
+    file = tmp_path / "cohort/P1/P1_t2.nii.gz"
+    file.write_bytes(file.read_bytes()[:-60])
+    return tmp_path / "cohort"
+
+
+def made(out: Path) -> list[str]:
+    return sorted(path.name for path in out.rglob("*_synth.nii.gz"))
+
+
+def test_a_case_is_made_and_then_found_done(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    arguments = ("synth", "--model", run, "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
+    first = call(*arguments)
+    assert first.code == 0
+    assert "Tiny_0: made FLAIR, T1ce, T1" in first.out
+    assert "thick slices" in first.out
+    assert made(tmp_path / "out") == [f"Tiny_0_{c}_synth.nii.gz" for c in ("flair", "t1", "t1ce")]
+    second = call(*arguments)
+    assert second.code == 0
+    assert "Tiny_0: there already" in second.out
+
+
+def test_quiet_says_nothing(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    answer = call("synth", "--model", run, "-i", cohort, "-o", tmp_path / "out", "--want", "t1", "-q")
+    assert answer == (0, "", "")
+    assert len(made(tmp_path / "out")) == 4
+
+
+def test_another_model_is_refused_without_overwrite(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    arguments = ("-i", cohort / "Tiny_0", "-o", tmp_path / "out", "--want", "t1")
+    other = models.make_run(tmp_path / "other", seed=1)
+    assert call("synth", "--model", run, *arguments).code == 0
+    refused(call("synth", "--model", other, *arguments), "another model", "--overwrite")
+    assert call("synth", "--model", other, *arguments, "--overwrite").code == 0
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())
+    assert told["model"]["name"] == "other"
+
+
+def test_one_bad_case_exits_with_3_and_is_named(call: Call, run: Path, broken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("synth", "--model", run, "-i", broken, "-o", out, "--want", "t1")
+    answer = call(*arguments)
+    assert answer.code == 3
+    assert "1 of 3 cases failed" in answer.err
+    assert "Traceback" not in answer.err
+    assert made(out) == ["P0_t1_synth.nii.gz", "P2_t1_synth.nii.gz"]
+    with (out / "failures.csv").open() as file:
+        header, (name, reason) = csv.reader(file)
+    assert (header, name) == (["case", "reason"], "P1")
+    assert "P1_t2.nii.gz" in reason
+
+    tiny.draw_case(broken, "P1")
+    assert call(*arguments).code == 0
+    assert len(made(out)) == 3
+    assert not (out / "failures.csv").exists()
+
+
+def test_a_single_bad_case_is_a_refusal(call: Call, run: Path, broken: Path, tmp_path: Path) -> None:
+    refused(call("synth", "--model", run, "-i", broken / "P1", "-o", tmp_path / "out"), "P1_t2.nii.gz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cohort_whose_cases_lack_the_input_fails_case_by_case(call: Call, run: Path, tmp_path: Path) -> None:
+    for i in range(2):
+        tiny.draw_case(tmp_path / "cohort", f"P{i}", t2=None)
+    answer = call("synth", "--model", run, "-i", tmp_path / "cohort", "-o", tmp_path / "out")
+    assert answer.code == 3
+    assert answer.err.count("needs T2, found T1, T1ce, FLAIR") == 2
+
+
+def test_shards_divide_the_cohort_and_keep_each_others_failures(
+    call: Call, run: Path, broken: Path, tmp_path: Path
+) -> None:
+    tiny.draw_case(broken, "P3")
+    codes, shares = [], []
+    for i in range(2):
+        before = made(tmp_path / "out")
+        arguments = ("synth", "--model", run, "-i", broken, "-o", tmp_path / "out", "--want", "t1")
+        codes.append(call(*arguments, "--shard", f"{1 - i}/2").code)
+        shares.append([name[:2] for name in made(tmp_path / "out") if name not in before])
+    assert codes == [3, 0]
+    assert shares == [["P3"], ["P0", "P2"]]
+    assert "P1" in (tmp_path / "out/failures_1_of_2.csv").read_text()
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "a/b", "-1/2", "0/0", "/", "²/3", "0/1/2"])
+def test_a_shard_that_is_none_is_refused(call: Call, run: Path, cohort: Path, tmp_path: Path, shard: str) -> None:
+    refused(call("synth", "--model", run, "-i", cohort, "-o", tmp_path / "o", f"--shard={shard}"), "i/N")
+
+
+def test_a_csv_lists_the_cases(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    table = tmp_path / "cases.csv"
+    table.write_text(f"case,T2w\nleft,{cohort}/Tiny_0/Tiny_0_t2.nii.gz\nright,{cohort}/Tiny_1/Tiny_1_t2.nii.gz\n")
+    assert call("synth", "--model", run, "-i", table, "-o", tmp_path / "out", "--want", "t1").code == 0
+    assert made(tmp_path / "out") == ["left_t1_synth.nii.gz", "right_t1_synth.nii.gz"]
+
+
+def test_a_split_file_chooses_the_cases_of_a_role(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "split.json", {"gan": ["Tiny_0", "Tiny_1"], "test": ["Tiny_2"]})
+    arguments = ("synth", "--model", run, "-i", cohort, "-o", tmp_path / "out", "--want", "t1")
+    assert call(*arguments, "--split", tmp_path / "split.json").code == 0
+    assert made(tmp_path / "out") == ["Tiny_2_t1_synth.nii.gz"]
+    refused(call(*arguments, "--split", tmp_path / "split.json", "--role", "train"), "'train'", "gan, test")
+    write_json(tmp_path / "other.json", {"test": ["Tiny_9"]})
+    refused(call(*arguments, "--split", tmp_path / "other.json"), "Tiny_9")
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("sub-01/anat/sub-01_T2w.nii.gz", "sub-01"),
+        ("P7_t2.nii", "P7"),
+        ("P7/t2.nii.gz", "P7"),
+        ("scan.nii.gz", "scan"),
+        ("visit_0001.nii.gz", "visit_0001"),  # the form of an nnU-Net channel, but --t2 says what it is
+    ],
+)
+def test_a_single_file_is_a_case_by_its_name(call: Call, run: Path, tmp_path: Path, name: str, case: str) -> None:
+    file = tiny.write(tmp_path / "in" / name, tiny.images(0)[0]["t2"])
+    assert call("synth", "--model", run, "--t2", file, "-o", tmp_path / "out", "--want", "flair").code == 0
+    assert made(tmp_path / "out") == [f"{case}_flair_synth.nii.gz"]
+
+
+def test_a_phantom_with_its_skull_is_made_but_flagged(call: Call, run: Path, tmp_path: Path) -> None:
+    head = phantom.make(1, (60, 60, 40), 3.5, contrasts=("T2",), skull=True)
+    file = tmp_path / "head_t2.nii.gz"
+    nifti.write(file, head.contrasts["T2"], Geometry.from_affine((60, 60, 40), head.affine))
+    answer = call("synth", "--model", run, "--t2", file, "-o", tmp_path / "out", "--want", "t1")
+    assert answer.code == 0
+    assert "strip the skull" in answer.out
+    flags = json.loads((tmp_path / "out/head/head_t1_synth.json").read_text())["flags"]
+    assert len(flags) == 2
+    assert "thick slices (3.5 mm)" in flags[0]
+
+
+def test_what_cannot_be_is_refused_in_words(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    file, out = cohort / "Tiny_0/Tiny_0_t2.nii.gz", tmp_path / "out"
+    for arguments, words in (
+        (("--model", run), "either -i or single files"),
+        (("--model", run, "-i", cohort, "--t2", file), "either -i or single files"),
+        (("--model", run, "--t2", tmp_path / "absent_t2.nii.gz"), "no such file"),
+        (("--model", run, "--t1", cohort / "Tiny_0/Tiny_0_t1.nii.gz"), "needs T2, found T1"),
+        (("--model", run, "--t2", file, "--want", "t2"), "not trained to make T2"),
+        (("--model", run, "--t2", file, "--want", "t7"), "unknown contrast 't7'"),
+        (("--model", run, "--t2", file, "--want", ","), "no contrast is wanted"),
+        (("--model", run, "--t2", file, "--device", "meta"), "device 'meta' is not there"),
+        (("--model", run, "-i", tmp_path / "empty"), "no images"),
+        (("--model", tmp_path / "nowhere", "--t2", file), "no such run folder"),
+        (("--model", tmp_path / "empty", "--t2", file), "no such file"),
+        (("--model", tmp_path / "file", "--t2", file), "no such run folder"),
+    ):
+        refused(call("synth", *arguments, "-o", out), words)
+    assert not out.exists()

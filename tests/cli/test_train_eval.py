@@ -1,0 +1,84 @@
+"""polycontrast train, synth and eval on a drawn cohort: the three verbs fit together."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from polycontrast import recipes
+from polycontrast.io.files import write_json
+
+from .. import tiny
+from .conftest import Call
+from .test_main import refused
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a recipe of a few thousand weights."""
+    monkeypatch.setitem(recipes.RECIPES, "tiny", tiny.recipe)
+    return "tiny"
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    write_json(tmp_path / "split.json", {"gan": ["Tiny_0", "Tiny_1"], "test": ["Tiny_2", "Tiny_3"]})
+    return tmp_path / "split.json"
+
+
+def test_from_a_folder_to_a_table(
+    call: Call, small: str, cohort: Path, cache: Path, split: Path, tmp_path: Path, drawn: list[Path]
+) -> None:
+    run, out, results = tmp_path / "run", tmp_path / "out", tmp_path / "results"
+    train = ("train", "--recipe", small, "--data", cohort, "--split", split, "-o", run, "--cache", cache)
+    first = call(*train, "--images", 8, "--batch", 4, "--seed", 3, "--device", "cpu")
+    assert first.code == 0, first.err
+    assert f"run folder: {run}" in first.out
+    described = json.loads((run / "config.json").read_text())
+    assert described["cases"] == ["Tiny_0", "Tiny_1"]
+    assert (described["recipe"]["train"]["images"], described["recipe"]["train"]["seed"]) == (8, 3)
+    refused(call(*train, "--images", 8), "there is a run already", "--resume")
+    refused(call(*train, "--images", 12, "--resume"), "started with other recipe")
+
+    done = call("synth", "--model", run, "-i", cohort, "--split", split, "-o", out, "--device", "cpu")
+    assert done.code == 0, done.err
+    judged = call("eval", "-i", out, "--data", cohort, "--split", split, "-o", results)
+    assert judged.code == 0, judged.err
+    assert "judging Tiny_2" in judged.err
+    assert (results / "summary.md").read_text().strip() in judged.out
+    with (results / "cases.csv").open() as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    assert {row["case"] for row in rows} == {"Tiny_2", "Tiny_3"}
+    assert {row["contrast"] for row in rows} == {"T1", "T1ce", "FLAIR"}
+    assert {"worst_t1.png", "median_t1.png"} <= {path.name for path in drawn}
+
+    (out / "Tiny_3/Tiny_3_t1_synth.nii.gz").unlink()
+    partly = call("eval", "-i", out, "--data", cohort, "--split", split, "-o", results, "-q")
+    assert partly.code == 3
+    assert "1 could not be judged" in partly.err
+    assert "Tiny_3" in (results / "failures.csv").read_text()
+
+
+def test_what_cannot_be_trained_is_refused(call: Call, small: str, cohort: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    write_json(tmp_path / "split.json", {"test": ["Tiny_0"]})
+    usual = {"--recipe": small, "--data": cohort, "-o": tmp_path / "run", "--cache": cache}
+    for changed, words in (
+        ({"--recipe": "tiney"}, "no recipe named 'tiney'"),
+        ({"--data": tmp_path / "nowhere"}, "found nothing"),
+        ({"--split": tmp_path / "absent.json"}, "no such file"),
+        ({"--split": tmp_path / "split.json"}, "no case has the role 'gan'"),
+        ({"--precision": "float16"}, "unknown precision 'float16'"),
+        ({"--device": "cuda:99"}, "is not there"),
+        ({"-o": tmp_path / "file" / "run"}, "cannot"),
+        ({"--cache": tmp_path / "file" / "cache"}, "cannot be written"),
+    ):
+        arguments = [part for pair in (usual | changed).items() for part in pair]
+        refused(call("train", *arguments, "-q"), words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_judged_is_refused(call: Call, cohort: Path, tmp_path: Path) -> None:
+    refused(call("eval", "-i", tmp_path, "--data", cohort, "-o", tmp_path / "results"), "polycontrast synth")
+    refused(call("eval", "-i", tmp_path, "--data", cohort, "-o", tmp_path / "r", "--want", "t8"), "unknown contrast")

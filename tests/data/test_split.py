@@ -1,0 +1,75 @@
+"""No subject has two roles; the draw depends on the subjects and the seed alone."""
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polycontrast.data.split import make_split, subject
+from polycontrast.errors import UserError
+from polycontrast.io.layout import Case
+
+
+def case(id: str) -> Case:
+    return Case(id, {"T2": Path("x.nii.gz")}, None, "CSV", "brats")
+
+
+@pytest.mark.parametrize(
+    ("id", "expected"),
+    [
+        ("BraTS-GLI-00012-001", "BraTS-GLI-00012"),
+        ("BraTS-MET-00012-000", "BraTS-MET-00012"),
+        ("Brats18_CBICA_AOZ_1", "Brats18_CBICA_AOZ"),
+        ("Brats17_2013_16_1", "Brats17_2013_16"),
+        ("BraTS19_TCIA01_131_1", "BraTS19_TCIA01_131"),
+        ("brats_tcia_pat105_0001", "brats_tcia_pat105"),
+        ("HGG_brats_2013_pat0001_1", "HGG_brats_2013_pat0001"),
+        ("sub-01_ses-02", "sub-01"),
+        ("sub-01", "sub-01"),
+        ("BraTS20_Training_001", "BraTS20_Training_001"),
+        ("BraTS2021_00001", "BraTS2021_00001"),
+        ("P-001", "P-001"),
+        ("Patient_1", "Patient_1"),
+    ],
+)
+def test_visits_of_one_subject_are_known_by_their_ids_however_the_files_are_named(id: str, expected: str) -> None:
+    assert subject(case(id)) == expected
+
+
+cohorts = st.lists(st.integers(1, 3), min_size=2, max_size=12).map(
+    lambda visits: [case(f"BraTS-GLI-{s:05d}-{v:03d}") for s, n in enumerate(visits) for v in range(n)]
+)
+
+
+@given(cases=cohorts, seed=st.integers(0, 5), data=st.data())
+def test_every_subject_has_one_role(cases: list[Case], seed: int, data: st.DataObject) -> None:
+    subjects = {subject(c) for c in cases}
+    test = data.draw(st.integers(0, len(subjects)))
+    train = data.draw(st.integers(0, len(subjects) - test))
+    split = make_split(cases, {"test": test, "train": train, "gan": -1}, seed)
+    assert list(split) == ["test", "train", "gan"]
+    assert sorted(c for ids in split.values() for c in ids) == sorted(c.id for c in cases)
+    owners = {role: {subject(case(id)) for id in ids} for role, ids in split.items()}
+    assert [len(owners[role]) for role in split] == [test, train, len(subjects) - test - train]
+    assert not any(owners[a] & owners[b] for a, b in combinations(split, 2))
+    assert all(ids == sorted(ids) for ids in split.values())
+
+
+def test_the_draw_does_not_depend_on_the_order_of_the_files() -> None:
+    cases = [case(f"BraTS-GLI-{s:05d}-000") for s in range(20)]
+    counts = {"test": 5, "gan": -1}
+    assert make_split(cases, counts) == make_split(cases[::-1], counts)
+    assert make_split(cases, counts, seed=1) != make_split(cases, counts)
+
+
+def test_without_a_rest_some_subjects_have_no_role() -> None:
+    cases = [case(f"BraTS-GLI-{s:05d}-000") for s in range(5)]
+    assert {role: len(ids) for role, ids in make_split(cases, {"test": 2, "gan": 0}).items()} == {"test": 2, "gan": 0}
+
+
+@pytest.mark.parametrize("counts", [{"a": -1, "b": -1}, {"a": -2}, {"a": 3, "b": 3}])
+def test_counts_that_cannot_be_met_are_refused(counts: dict[str, int]) -> None:
+    with pytest.raises(UserError):
+        make_split([case(f"BraTS-GLI-{s:05d}-000") for s in range(5)], counts)

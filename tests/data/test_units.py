@@ -1,0 +1,50 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polycontrast.data.cache import Entry, cached
+from polycontrast.data.dataset import DataConfig, SliceDataset
+from polycontrast.data.units import fit_units
+from polycontrast.io.layout import find_cases
+
+from .. import tiny
+
+CONFIG = DataConfig(size=48, min_area=2000.0)
+
+
+def test_volume_units_have_the_exact_map(entries: list[Entry]) -> None:
+    assert fit_units(entries, replace(CONFIG, units="volume")) == dict.fromkeys(CONFIG.contrasts, (0.5, 0.5))
+
+
+def test_where_every_slice_has_one_maximum_the_map_is_exact(tmp_path: Path) -> None:
+    """Then slice-max units are linear in the file's, and so in normalised ones."""
+    images, _ = tiny.images(0)
+    for image in images.values():
+        image[24, 24] = 2000.0  # in each slice of the brain
+    tiny.draw_case(tmp_path / "cohort", "Tiny_0", **images)
+    entries = cached(find_cases(tmp_path / "cohort"), CONFIG.contrasts, tmp_path / "cache")
+    units = fit_units(entries, CONFIG)
+    dataset = SliceDataset(entries, CONFIG)
+    entry, z = dataset.place(0)
+    system, mask, _ = dataset.sample(0)
+    for i, name in enumerate(CONFIG.contrasts):
+        gain, offset = units[name]
+        normalised = entry.images(z)[i][entry.mask(z)].astype(np.float64)
+        np.testing.assert_allclose(gain * system[i][mask[0]].numpy() + offset, normalised, atol=0.02)
+
+
+def test_the_map_is_the_best_line_in_the_least_squares_sense(entries: list[Entry]) -> None:
+    """Against a plain fit over the same voxels: every third slice of each case."""
+    units = fit_units(entries, CONFIG)
+    volume = replace(CONFIG, units="volume")
+    x, v = [], []
+    for entry in entries:
+        places = [z for _, z in SliceDataset([entry], CONFIG).places][::3]
+        for config, found in ((CONFIG, x), (volume, v)):
+            dataset = SliceDataset([entry], config)
+            by_slice = {dataset.place(i)[1]: dataset.sample(i) for i in range(len(dataset))}
+            found += [images[2][mask[0]].numpy() for images, mask, _ in (by_slice[z] for z in places)]
+    gain, offset = np.polyfit(np.concatenate(x).astype(np.float64), (np.concatenate(v).astype(np.float64) + 1) / 2, 1)
+    assert units["T2"] == pytest.approx((gain, offset), rel=1e-2)

@@ -1,0 +1,145 @@
+"""A run folder is read whole, or refused in words that name the file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polycontrast import runs
+from polycontrast.errors import UserError
+from polycontrast.infer.synthesizer import Synthesizer
+
+from . import models, tiny
+
+WEIGHTS = "checkpoint/weights.safetensors"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return models.make_run(tmp_path / "run")
+
+
+def test_configuration_and_weights_come_back(run: Path) -> None:
+    found = runs.read_config(run)
+    assert found.recipe == tiny.recipe()
+    assert (found.version, found.cases) == ("0", ("P1",))
+    assert found.units["T1ce"] == (0.6, pytest.approx(0.3))
+    weights, file = runs.load_weights(run)
+    assert file == run / WEIGHTS
+    assert weights
+    assert all(isinstance(w, torch.Tensor) and name.startswith("generator.") for name, w in weights.items())
+
+
+def test_a_checkpoint_set_aside_by_a_kill_is_found(run: Path) -> None:
+    (run / "checkpoint").rename(run / "checkpoint.old")
+    assert runs.find(run) == run / "checkpoint.old"
+    Synthesizer.load(run)
+
+
+def test_an_unfinished_checkpoint_is_none(run: Path) -> None:
+    (run / "checkpoint" / "clock.json").unlink()
+    assert runs.find(run) is None
+
+
+def test_synthesis_reads_no_pickle(run: Path) -> None:
+    (run / "checkpoint" / "state.pt").write_bytes(b"not to be opened")
+    Synthesizer.load(run)
+
+
+def change(key: str, value: Any) -> Callable[[Path], None]:
+    """Set a value of config.json by a dotted name; Ellipsis removes it."""
+
+    def apply(run: Path) -> None:
+        values = json.loads((run / "config.json").read_text())
+        *above, last = key.split(".")
+        place = values
+        for name in above:
+            place = place[name]
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+        (run / "config.json").write_text(json.dumps(values))
+
+    return apply
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda run: (run / name).write_bytes(content) and None
+
+
+def cut(run: Path) -> None:
+    file = run / WEIGHTS
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def remove_folder(run: Path) -> None:
+    for path in sorted(run.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    run.rmdir()
+
+
+def remove_checkpoint(run: Path) -> None:
+    (run / "checkpoint").rename(run / "elsewhere")
+
+
+def drop_a_weight(run: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = run / WEIGHTS
+    weights = load_file(file)
+    weights.pop(sorted(weights)[0])
+    save_file(weights, file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "file"),
+    [
+        (remove_folder, "no such run folder", ""),
+        (lambda run: (run / "config.json").unlink(), "no such file", "config.json"),
+        (remove_checkpoint, "no checkpoint", ""),
+        (lambda run: (run / "checkpoint/clock.json").unlink(), "no checkpoint", ""),
+        (lambda run: (run / WEIGHTS).unlink(), "safetensors", WEIGHTS),
+        (cut, "safetensors", WEIGHTS),
+        (write(WEIGHTS, b"\x80\x04pickle"), "safetensors", WEIGHTS),
+        (write(WEIGHTS, b""), "safetensors", WEIGHTS),
+        (drop_a_weight, "not those of the recipe", WEIGHTS),
+        (write("config.json", b"{"), "not valid JSON", "config.json"),
+        (write("config.json", b"\xff\xfe"), "not valid JSON", "config.json"),
+        (write("config.json", b"[]"), "not a run's configuration", "config.json"),
+        (write("config.json", b"{}"), "not a run's configuration", "config.json"),
+        (change("recipe.data.sise", 3), "recipe.data: unknown key 'sise'", "config.json"),
+        (change("recipe.data.size", "big"), "recipe.data.size", "config.json"),
+        (change("recipe.system.name", "pix2pax"), "recipe.system", "config.json"),
+        (change("recipe.system", ...), "no value for system", "config.json"),
+        (change("recipe", None), "not a run's configuration", "config.json"),
+        (change("cases", None), "not a run's configuration", "config.json"),
+        (change("units", ...), "units", "config.json"),
+        (change("units", []), "not a run's configuration", "config.json"),
+        (change("units.T1", [1]), "not a run's configuration", "config.json"),
+        (change("units.T1", ...), "no units for T1", "config.json"),
+    ],
+)  # fmt: skip
+def test_what_is_no_whole_run_is_refused_by_its_file(
+    run: Path, spoil: Callable[[Path], None], words: str, file: str
+) -> None:
+    spoil(run)
+    with pytest.raises(UserError, match=words) as caught:
+        Synthesizer.load(run)
+    assert caught.value.path == (run / file if file else run)
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(UserError, match="no such run folder"):
+        Synthesizer.load(tmp_path / "weights.pt")
+
+
+def test_the_nearest_known_key_is_named(run: Path) -> None:
+    change("recipe.data.sise", 3)(run)
+    with pytest.raises(UserError) as caught:
+        runs.read_config(run)
+    assert "'size'" in caught.value.hint

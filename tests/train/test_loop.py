@@ -1,0 +1,312 @@
+import json
+import math
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polycontrast import recipes, runs, systems
+from polycontrast.data.augment import Augmentation
+from polycontrast.data.cache import Entry
+from polycontrast.data.dataset import Batch, DataConfig, SliceDataset
+from polycontrast.errors import UserError
+from polycontrast.recipes import Recipe
+from polycontrast.systems.base import OptimiserConfig
+from polycontrast.train import loop
+from polycontrast.train.distributed import Ranks
+from polycontrast.train.log import Log
+from polycontrast.train.loop import Trainer, others_frozen, train
+
+from .. import tiny
+
+CPU = torch.device("cpu")
+SCRIPT = Path(__file__).with_name("run_training.py")
+
+
+def trainer_of(recipe: Recipe) -> Trainer:
+    return Trainer(recipes.with_length(recipe, 10), CPU, Ranks())
+
+
+def batch_of(entries: list[Entry], first: int = 0, size: int = 4) -> Batch:
+    return SliceDataset(entries, tiny.recipe().data).batch(range(first, first + size))
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """The log without what no two runs share: the seconds."""
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in found]
+
+
+def with_rates(recipe: Recipe, *schedule: tuple[float, float]) -> Recipe:
+    adam = OptimiserConfig(schedule)
+    return replace(recipe, system=replace(recipe.system, generator=adam, discriminator=adam, segmenter=adam))
+
+
+# Schedules
+
+
+def test_phases_follow_each_other_and_rates_step_at_fractions_of_each(entries: list[Entry]) -> None:
+    recipe = with_rates(tiny.recipe(images=16), (0.0, 1e-3), (0.5, 1e-4))
+    trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.5)))
+    seen = []
+    while trainer.clock.images < trainer.total:
+        phase, _ = trainer.phase()
+        logged = trainer.step(batch_of(entries))
+        rates = {n: o.param_groups[0]["lr"] for n, o in trainer.optimisers.items() if f"{n[0]}_loss" in logged}
+        assert set(rates) == set(phase.turns)
+        assert len(set(rates.values())) == 1
+        seen.append((phase.name, trainer.clock.images, *set(rates.values())))
+    assert seen == [
+        ("segmenter", 4, 1e-3), ("segmenter", 8, 1e-4),
+        ("all", 12, 1e-3), ("all", 16, 1e-3), ("all", 20, 1e-4), ("all", 24, 1e-4),
+    ]  # fmt: skip
+    assert trainer.clock.updates == 6
+    assert trainer.phase() == (trainer.phases[-1], 1.0)
+
+
+def test_a_phase_of_no_images_is_left_out() -> None:
+    recipe = tiny.recipe()
+    trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
+    assert [phase.name for phase in trainer.phases] == ["all"]
+    assert trainer.total == 32
+
+
+# One step
+
+
+def test_the_averaged_weights_have_their_analytic_value_after_two_steps(entries: list[Entry]) -> None:
+    recipe = tiny.recipe(ema=8.0)  # half-life of two batches of 4
+    trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
+    live = [{k: v.clone() for k, v in trainer.live_weights().items()}]
+    for step in range(2):
+        trainer.step(batch_of(entries, 4 * step))
+        live.append({k: v.clone() for k, v in trainer.live_weights().items()})
+    keep = math.sqrt(0.5)
+    assert trainer.average is not None
+    for name, average in trainer.average.items():
+        w0, w1, w2 = (weights[name].double() for weights in live)
+        expected = keep**2 * w0 + keep * (1 - keep) * w1 + (1 - keep) * w2
+        torch.testing.assert_close(average.double(), expected, atol=1e-7, rtol=1e-5)
+        assert not torch.equal(w1, w2)
+
+
+def test_what_is_saved_are_the_averaged_weights_where_they_are_kept(entries: list[Entry], tmp_path: Path) -> None:
+    for ema in (0.0, 100.0):
+        recipe = tiny.recipe(ema=ema)
+        trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
+        trainer.step(batch_of(entries))
+        trainer.save(tmp_path, Log(tmp_path))
+        saved, _ = runs.load_weights(tmp_path)
+        live = trainer.live_weights()
+        assert set(saved) == set(live)
+        assert all(name.startswith("generator.") for name in saved)
+        assert all(torch.equal(saved[k], live[k]) for k in live) == (ema == 0)
+        if trainer.average is not None:
+            assert all(torch.equal(saved[k], trainer.average[k]) for k in saved)
+
+
+def test_gradients_are_clipped_to_the_norm(entries: list[Entry]) -> None:
+    norms = {}
+    for clip in (0.0, 0.01):
+        trainer = trainer_of(tiny.recipe(clip=clip))
+        trainer.step(batch_of(entries))
+        grads = [p.grad for p in trainer.system.players["segmenter"].parameters() if p.grad is not None]
+        norms[clip] = torch.nn.utils.get_total_norm(grads).item()
+    assert norms[0.0] > 0.02
+    assert norms[0.01] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_only_the_player_in_turn_collects_gradients_and_all_do_again_even_after_an_error() -> None:
+    trainer = trainer_of(tiny.recipe())
+    players = trainer.system.players
+    seen: dict[str, bool] = {}
+
+    def turn() -> None:
+        with others_frozen(trainer.system, "generator"):
+            seen.update({name: any(p.requires_grad for p in n.parameters()) for name, n in players.items()})
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        turn()
+    assert seen == {"generator": True, "discriminator": False, "segmenter": False}
+    assert all(p.requires_grad for network in players.values() for p in network.parameters())
+
+
+def test_the_seed_alone_decides_the_initialisation() -> None:
+    first, same, other = (
+        trainer_of(tiny.recipe(seed=seed)).live_weights()["generator.down.0.0.weight"] for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+# A whole run
+
+
+@pytest.fixture(scope="module")
+def run(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 40 images: 8 of pre-training, 32 of all."""
+    return train(tiny.recipe(preview_every=16), entries, tmp_path_factory.mktemp("train") / "run", progress=False)
+
+
+def test_a_run_folder_describes_itself(run: Path, entries: list[Entry]) -> None:
+    config = runs.read_config(run)
+    assert config.recipe == recipes.with_length(tiny.recipe(preview_every=16), 1)
+    assert config.cases == tuple(e.id for e in entries)
+    assert set(config.units) == {"T1", "T1ce", "T2", "FLAIR"}
+    assert (run / "progress.png").stat().st_size > 1000
+    assert sorted(p.name for p in (run / "preview").iterdir()) == ["000000016.png", "000000032.png", "000000040.png"]
+
+
+def test_the_log_counts_images_and_updates_and_names_the_papers_terms(run: Path) -> None:
+    found = records(run)
+    assert [record["images"] for record in found] == [8, 16, 24, 32, 40]
+    assert [record["updates"] for record in found] == [2, 4, 6, 8, 10]
+    assert set(found[0]) == {"images", "updates", "phase", "s_loss", "s_real"}
+    assert set(found[-1]) >= {
+        *("d_loss", "g_loss", "s_loss", "d_real", "d_fake", "d_cls", "d_gp"),
+        *("g_fake", "g_cls", "g_rec", "g_seg"),
+    }
+
+
+def test_the_checkpoint_loads_into_the_system_it_describes(run: Path) -> None:
+    recipe = runs.read_config(run).recipe
+    system = systems.build(recipe.system, recipe.data)
+    weights, _ = runs.load_weights(run)
+    own = {k.removeprefix("generator."): v for k, v in weights.items()}
+    assert system.players["generator"].load_state_dict(own)
+
+
+def test_a_run_is_not_written_over(run: Path, entries: list[Entry]) -> None:
+    with pytest.raises(UserError, match="run already") as caught:
+        train(tiny.recipe(), entries, run, progress=False)
+    assert "--resume" in caught.value.hint
+
+
+def test_a_finished_run_stays_as_it_is(run: Path, entries: list[Entry]) -> None:
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    train(tiny.recipe(preview_every=16), entries, run, resume=True, progress=False)
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("other", ["recipe", "cases"])
+def test_a_run_is_resumed_with_its_own_recipe_and_cases_only(run: Path, entries: list[Entry], other: str) -> None:
+    recipe = tiny.recipe(preview_every=16, seed=1 if other == "recipe" else 0)
+    cases = entries[1:] if other == "cases" else entries
+    with pytest.raises(UserError, match=f"other {other}") as caught:
+        train(recipe, cases, run, resume=True, progress=False)
+    assert caught.value.path == run / "config.json"
+
+
+def test_a_run_folder_that_cannot_be_made_is_told(entries: list[Entry], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot"):
+        train(tiny.recipe(), entries, tmp_path / "file" / "run", progress=False)
+
+
+def test_every_slice_is_seen_once_before_any_is_seen_twice(entries: list[Entry], tmp_path: Path) -> None:
+    """The loop goes through the dataset's indices in order, whatever the phase."""
+    seen: list[int] = []
+
+    class Noting(SliceDataset):
+        def batch(self, indices: Any) -> Batch:
+            seen.extend(indices)
+            return super().batch(indices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SliceDataset", Noting)
+        patch.setattr(loop, "preview", lambda *_: None)
+        train(tiny.recipe(), entries, tmp_path / "run", progress=False)
+    assert seen[:40] == list(range(40))
+
+
+# Stops
+
+
+@pytest.mark.parametrize(
+    ("player", "term"), [("generator", "d_fake"), ("segmenter", "g_seg"), ("discriminator", "d_real")]
+)
+def test_a_loss_that_is_not_finite_stops_by_name_and_keeps_the_last_good_checkpoint(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, player: str, term: str
+) -> None:
+    steps = 0
+    step = Trainer.step
+
+    def poisoned(self: Trainer, batch: Batch) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        if steps == 7:  # after the checkpoints at 16 images
+            with torch.no_grad():
+                next(self.system.players[player].parameters()).fill_(math.nan)
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", poisoned)
+    with pytest.raises(UserError, match=rf"after 24 images, not finite: .*{term}") as caught:
+        train(tiny.recipe(), entries, tmp_path / "run", progress=False)
+    assert "--resume" in caught.value.hint
+    weights, _ = runs.load_weights(tmp_path / "run")
+    assert all(value.isfinite().all() for value in weights.values())
+    monkeypatch.undo()
+    train(tiny.recipe(), entries, tmp_path / "run", resume=True, progress=False)
+    assert [record["images"] for record in records(tmp_path / "run")] == [8, 16, 24, 32, 40]
+
+
+def test_weights_that_are_not_finite_are_not_saved_over_good_ones(tmp_path: Path) -> None:
+    """A finite loss can have a gradient that is not."""
+    trainer = trainer_of(tiny.recipe())
+    trainer.save(tmp_path, Log(tmp_path))
+    with torch.no_grad():
+        next(trainer.system.players["discriminator"].parameters()).view(-1)[3] = math.inf
+    with pytest.raises(UserError, match="weights of discriminator"):
+        trainer.save(tmp_path, Log(tmp_path))
+    assert runs.find(tmp_path) is not None
+
+
+# Resume after SIGKILL
+
+
+def wait_for(process: subprocess.Popen[str], run: Path, images: int) -> None:
+    """Until the run's checkpoint has seen this many images, and the log some more."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            saved = json.loads((run / "checkpoint" / "clock.json").read_text())["images"]
+            if saved >= images and records(run)[-1]["images"] > saved:
+                return
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            pass  # not there yet, or just being written
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
+    raise AssertionError("no checkpoint within a minute")
+
+
+def test_a_run_killed_twice_and_resumed_equals_an_uninterrupted_one_to_the_bit(
+    cohort: Path, cache: Path, entries: list[Entry], tmp_path: Path
+) -> None:
+    """With all that has a state: optimisers, averaged weights, batch norm, sums of the log, two phases, clipping."""
+    recipe = tiny.recipe(images=160, ema=50.0, log_every=8, checkpoint_every=20, preview_every=96, clip=1.0)
+    data = DataConfig(size=32, min_area=2000.0, units="volume", augmentation=Augmentation())
+    file = tiny.as_file(replace(recipe, data=data), tmp_path / "recipe.json")
+    assert len(entries) == 4  # cached before three processes ask for them
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted = tiny.start(SCRIPT, file, cohort, cache, whole)
+    for images, flags in ((20, []), (100, ["--resume"])):  # in the pre-training, then in the training proper
+        process = tiny.start(SCRIPT, file, cohort, cache, killed, *flags)
+        wait_for(process, killed, images)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    tiny.finish(tiny.start(SCRIPT, file, cohort, cache, killed, "--resume"))
+    tiny.finish(uninterrupted)
+    weights = [(run / "checkpoint" / "weights.safetensors").read_bytes() for run in (whole, killed)]
+    assert weights[0] == weights[1]
+    assert records(killed) == records(whole)
+    assert records(whole)[-1]["images"] == 200
+    states = [torch.load(run / "checkpoint" / "state.pt", weights_only=True) for run in (whole, killed)]
+    for player, network in states[0]["players"].items():
+        assert all(torch.equal(value, states[1]["players"][player][key]) for key, value in network.items())

@@ -1,0 +1,51 @@
+"""From a folder, a split file and a role to the cases that are meant, and no others."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polycontrast.errors import UserError
+from polycontrast.io.files import write_json
+from polycontrast.workflows.cohort import cached_cases, cases_of
+
+
+def split(folder: Path, content: Any) -> Path:
+    write_json(folder / "split.json", content)
+    return folder / "split.json"
+
+
+def test_without_a_split_every_case_is_taken(cohort: Path) -> None:
+    assert [case.id for case in cases_of(cohort, None, "gan")] == [f"Tiny_{i}" for i in range(4)]
+
+
+def test_a_role_takes_its_cases_in_the_order_of_the_file(cohort: Path, tmp_path: Path) -> None:
+    file = split(tmp_path, {"gan": ["Tiny_2", "Tiny_0"], "test": ["Tiny_1"]})
+    assert [case.id for case in cases_of(cohort, file, "gan")] == ["Tiny_2", "Tiny_0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "hint"),
+    [
+        ({"test": ["Tiny_0"]}, "no case has the role 'gan'", "roles in this file: test"),
+        ({"gan": []}, "no case has the role 'gan'", "gan"),
+        ({"gan": "Tiny_0"}, "no case has the role 'gan'", "gan"),
+        (["Tiny_0"], "no case has the role 'gan'", "none"),
+        ({"gan": ["Tiny_0", *(f"Away_{i}" for i in range(7))]}, "7 of 8 .* Away_0.* \\.\\.\\.", "unpack"),
+    ],
+)
+def test_a_split_that_does_not_fit_is_refused(
+    cohort: Path, tmp_path: Path, content: Any, words: str, hint: str
+) -> None:
+    file = split(tmp_path, content)
+    with pytest.raises(UserError, match=words) as caught:
+        cases_of(cohort, file, "gan")
+    assert hint in caught.value.hint
+    assert caught.value.path == file
+
+
+def test_entries_are_those_of_the_role(cohort: Path, cache: Path, tmp_path: Path) -> None:
+    file = split(tmp_path, {"gan": ["Tiny_3", "Tiny_1"]})
+    entries = cached_cases(cohort, file, "gan", ("T1", "T2"), cache)
+    assert [entry.id for entry in entries] == ["Tiny_3", "Tiny_1"]
+    assert entries[0].contrasts == ("T1", "T2")

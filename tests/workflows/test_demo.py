@@ -1,0 +1,87 @@
+"""The demo leaves what it promises, and overwrites nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polycontrast.contrasts import slug
+from polycontrast.errors import UserError
+from polycontrast.io import nifti
+from polycontrast.workflows import demo as module
+from polycontrast.workflows.demo import demo
+
+from .. import tiny
+
+LEFT = (
+    "phantoms/split.json",
+    "phantoms/Phantom_00000/Phantom_00000_t2.nii.gz",
+    "run/config.json",
+    "run/metrics.jsonl",
+    "run/progress.png",
+    "run/checkpoint/weights.safetensors",
+    "synthetic/Phantom_00002/Phantom_00002_synth.png",
+    "evaluation/cases.csv",
+    "evaluation/summary.json",
+    "evaluation/summary.md",
+    "evaluation/worst_t1.png",
+    "evaluation/median_flair.png",
+)
+
+
+def not_drawn(path: Path, *_: object, **__: object) -> None:
+    """Stands for a mosaic, which takes a second to draw; the slow test draws them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def check(out: Path) -> None:
+    assert [name for name in LEFT if not (out / name).is_file()] == []
+    assert list((out / "run" / "preview").glob("*.png"))
+    given = nifti.read(out / "phantoms/Phantom_00002/Phantom_00002_t2.nii.gz")
+    for contrast in ("FLAIR", "T1ce", "T1"):
+        file = out / f"synthetic/Phantom_00002/Phantom_00002_{slug(contrast)}_synth.nii.gz"
+        made = nifti.read(file)
+        assert made.geometry.header.binaryblock[40:56] == given.geometry.header.binaryblock[40:56]
+        assert (made.geometry.affine == given.geometry.affine).all()
+        assert json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())["synthetic"] is True
+
+
+def test_demo_of_coarse_phantoms_and_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHAPE", (48, 48, 32))
+    monkeypatch.setattr(module, "SPACING", 5.0)
+    monkeypatch.setattr("polycontrast.pictures.mosaic", not_drawn)
+    told: list[str] = []
+    out = demo(tmp_path / "demo", recipe=tiny.recipe(images=8), patients=3, tell=told.append, progress=False)
+    check(out)
+    places = [line.split("\n")[0].strip() for line in told[-4:]]
+    assert all(Path(place).is_dir() for place in places)
+    assert any("PSNR" in line for line in told)
+    split = json.loads((out / "phantoms/split.json").read_text())
+    trained = json.loads((out / "run/config.json").read_text())["cases"]
+    assert trained == split["gan"]
+    assert split["test"] == ["Phantom_00002"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_place_that_is_taken_is_refused_before_anything_is_made(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "demo"
+    mine = out / "mine.txt" if kind == "folder" else out
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(UserError, match="not an empty folder") as caught:
+        demo(out, patients=3, tell=lambda _: None)
+    assert caught.value.path == out
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == [mine.name]
+
+
+@pytest.mark.slow
+def test_demo_as_a_new_user_calls_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "polycontrast", "demo", "--images", "16", "--patients", "3", "-o", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    check(tmp_path / "demo")
+    assert "What there is now:" in done.stdout
