@@ -77,7 +77,7 @@ def tcmgan_native() -> Recipe:
 
 
 def tcmgan_demo() -> Recipe:
-    """A small TC-MGAN that learns phantoms at 2 mm within three minutes on two cores: five levels, a quarter as wide."""
+    """A small TC-MGAN that learns phantoms at 2 mm within three minutes on two cores: five levels, a quarter wide."""
     data = DataConfig(extent=256.0, size=128, min_area=1500.0, units="volume")
     adam = OptimiserConfig(((0.0, 1e-3), (0.5, 5e-4), (0.8, 1e-4)))
     slow = OptimiserConfig(((0.0, 2e-4), (0.5, 1e-4)))

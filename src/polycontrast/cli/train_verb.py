@@ -30,15 +30,17 @@ def run(
     """Train a recipe on the cases of its role. Run it under torchrun for several processes."""
     from polycontrast import recipes
     from polycontrast.device import choose, keep_memory
+    from polycontrast.train import distributed
     from polycontrast.train.loop import train
     from polycontrast.workflows.cohort import cached_cases
 
     keep_memory()
     chosen = _override(recipes.recipe(recipe), images, batch, seed, precision)
     entries = cached_cases(data, split, chosen.train.role, chosen.data.contrasts, cache, quiet=quiet)
-    train(
-        chosen, entries, out, device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet
-    )  # fmt: skip
+    try:
+        train(chosen, entries, out, device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet)
+    finally:
+        distributed.stop()
     if not quiet:
         typer.echo(f"run folder: {out}")
 

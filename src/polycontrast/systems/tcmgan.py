@@ -31,6 +31,7 @@ from torch import Tensor
 
 from polycontrast import losses
 from polycontrast.data.dataset import Batch, DataConfig
+from polycontrast.errors import UserError
 from polycontrast.nets.critic import StarCritic
 from polycontrast.nets.segmenter import TumourSegmenter
 from polycontrast.nets.skip_generator import SkipGenerator
@@ -88,6 +89,8 @@ class Tcmgan(System):
 
     def __init__(self, config: TcmganConfig, data: DataConfig) -> None:
         super().__init__(data)
+        if data.slab != 1 or len(config.have) != 1:
+            raise UserError("TC-MGAN sees one slice of one source contrast", hint="set slab to 1 and name one contrast")
         c = config
         self.config, self.have, self.want = c, c.have, c.want
         n = len(c.want)

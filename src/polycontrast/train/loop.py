@@ -126,7 +126,10 @@ class Trainer:
             return
         keep = 0.5 ** (self.recipe.train.batch / self.recipe.train.ema)
         for name, value in self.live_weights().items():
-            self.average[name].lerp_(value, 1 - keep)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - keep)
+            else:  # a norm's count of batches
+                self.average[name].copy_(value)
 
     @torch.no_grad()
     def save(self, run: Path, log: Log) -> None:
