@@ -1,6 +1,7 @@
 """Where to compute: auto falls back, an explicit wish that cannot be met is an error. And the memory allocator."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -12,7 +13,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 def choose(wish: str) -> torch.device:
-    """auto | cpu | cuda[:N] | mps -> a device that is there."""
+    """auto | cpu | cuda[:N] | mps -> a device that is there. Under torchrun `cuda` is each rank's own."""
+    local = os.environ.get("LOCAL_RANK")
+    if local is not None and torch.cuda.is_available() and wish in ("auto", "cuda"):
+        torch.cuda.set_device(int(local))
+        return torch.device("cuda", int(local))
     if wish == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

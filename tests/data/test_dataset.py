@@ -171,3 +171,11 @@ def test_a_reader_that_fails_is_not_hidden(entries: list[Entry], tmp_path: Path)
     for ahead in (True, False):
         with pytest.raises(FileNotFoundError):
             next(SliceDataset([gone], CONFIG).batches(0, 2, ahead=ahead))
+
+
+def test_a_case_without_a_segmentation_does_not_pass_for_a_healthy_one(entries: list[Entry]) -> None:
+    bare = [replace(entries[0], segmented=False), *entries[1:]]
+    dataset = SliceDataset(bare, CONFIG)
+    assert dataset.left_out == (entries[0].id,)
+    assert entries[0].id not in {e.id for e, _ in dataset.places}
+    assert SliceDataset(bare, replace(CONFIG, lesion=False)).left_out == ()

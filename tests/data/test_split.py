@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycontrast.data.split import make_split, subject
+from polycontrast.data.split import make_split, read_roles, subject
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 
@@ -73,3 +73,19 @@ def test_without_a_rest_some_subjects_have_no_role() -> None:
 def test_counts_that_cannot_be_met_are_refused(counts: dict[str, int]) -> None:
     with pytest.raises(UserError):
         make_split([case(f"BraTS-GLI-{s:05d}-000") for s in range(5)], counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"gan": ["A", "B"], "test": ["B"]}', "case B has two roles, gan and test"),
+        ('{"gan": "A"}', "not a split file"),
+        ('["A"]', "not a split file"),
+    ],
+)
+def test_a_split_file_that_would_leak_or_says_nothing_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "split.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        read_roles(file)
+    assert caught.value.path == file

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,3 +338,35 @@ def test_unusual_input_is_flagged_in_the_sidecar_and_in_what_is_returned(
     assert told == list(done.flags)
     assert any("6.5 mm" in flag for flag in told)
     assert any("skull" in flag for flag in told)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_case_that_breaks_in_an_unforeseen_way_does_not_stop_the_others(
+    case: Case, synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = cohort.formats.read
+
+    def broken(path: Path) -> Any:
+        if path.parent.name == "bad":
+            raise MemoryError("no room")
+        return read(path)
+
+    bad = case_of(tiny.write(tmp_path / "bad" / "P0_t2.nii.gz", brain(SHAPE), PLACE), id="P0")
+    monkeypatch.setattr(cohort.formats, "read", broken)
+    done, failed = cohort.run_cohort([bad, case], synthesizer, tmp_path / "out")
+    assert [d.case for d in done] == ["P1"]
+    assert [(name, str(error)) for name, error in failed] == [("P0", "MemoryError: no room")]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_case_that_the_model_was_trained_on_is_flagged(
+    case: Case, synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesizer, "config", replace(synthesizer.config, cases=("P1",)))
+    done = cohort.run_case(case, synthesizer, tmp_path / "out")
+    assert any("trained on this case" in flag for flag in done.flags)
+
+
+def test_a_synthetic_volume_says_so_as_a_nibabel_image_too(synthesizer: Synthesizer) -> None:
+    made = synthesizer({"T2": nib.Nifti1Image(brain(SHAPE), PLACE)}, ["T1"])["T1"]
+    assert bytes(made.to_nibabel().header["descrip"]).startswith(b"SYNTHETIC T1")

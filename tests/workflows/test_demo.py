@@ -17,6 +17,7 @@ from polycontrast.workflows.demo import demo
 from .. import tiny
 
 LEFT = (
+    "figure.png",
     "phantoms/split.json",
     "phantoms/Phantom_00000/Phantom_00000_t2.nii.gz",
     "run/config.json",

@@ -59,6 +59,7 @@ def _override(
         train = replace(train, seed=seed)
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
-    if precision == "float32":
-        train = replace(train, bfloat16=())
+    if precision is not None:
+        players = ("generator", "discriminator", "segmenter") if precision == "bfloat16" else ()
+        train = replace(train, bfloat16=players)
     return replace(recipe, train=train)

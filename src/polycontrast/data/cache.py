@@ -24,11 +24,11 @@ from polycontrast.errors import UserError
 from polycontrast.io import formats, labels
 from polycontrast.io.checks import check_same_grid
 from polycontrast.io.files import write_json
+from polycontrast.io.labels import REGIONS  # in this order bits 0, 1, 2 of lesion.npy
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Geometry
 
 RULES = 1  # raise when what an entry holds, or how it is computed, changes
-REGIONS = ("whole", "core", "enhancing")  # bits 0, 1, 2 of lesion.npy
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ def _entry(case: Case, contrasts: Sequence[str], folder: Path) -> Entry:
 
 def _key(case: Case, contrasts: tuple[str, ...]) -> str:
     files = [case.contrasts[c] for c in contrasts] + ([case.segmentation] if case.segmentation else [])
-    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    try:
+        stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    except OSError as error:
+        hint = "is it a link to a file that was never fetched?"
+        raise UserError(f"a file of case {case.id} is not there: {error.strerror}", hint, error.filename) from None
     return hashlib.sha256(json.dumps([RULES, contrasts, case.labels, stats]).encode()).hexdigest()[:16]
 
 

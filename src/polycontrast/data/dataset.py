@@ -26,7 +26,8 @@ class DataConfig:
     contrasts: the recipe's contrasts, in the order of every batch. extent, size: the in-plane frame, mm and pixels.
     units: "slice-max" (the paper's: each slice by its own maximum, to [-1, 1]) or "volume" (normalised units v as
     2 v - 1). min_area: a slice is kept if each contrast has more non-zero voxels than this, in mm^2.
-    slab: adjacent slices per sample (odd).
+    slab: adjacent slices per sample (odd). lesion: whether a case without a segmentation is of no use: a system that
+    learns from the lesion would take its absence for health.
     """
 
     contrasts: tuple[str, ...] = ("T1", "T1ce", "T2", "FLAIR")
@@ -35,6 +36,7 @@ class DataConfig:
     units: Units = "slice-max"
     min_area: float = 2000.0
     slab: int = 1
+    lesion: bool = True
     augmentation: Augmentation | None = None
 
     @property
@@ -74,20 +76,24 @@ def to_units(slices: Array, units: Units, peak: Array | None = None) -> Array:
 class SliceDataset:
     """The slices (or slabs) of a cohort that a recipe trains on.
 
-    entries: cached cases; those that lack a contrast of the recipe are left out (`left_out` names them).
+    entries: cached cases; those that lack a contrast of the recipe, or the segmentation where one is needed, are
+    left out (`left_out` names them).
     len() is the number of slices; `sample(i)` is defined for every i >= 0: each pass over the cohort is a permutation
     of it, drawn from (seed, pass).
     """
 
     def __init__(self, entries: Sequence[Entry], config: DataConfig, seed: int = 0) -> None:
-        complete = [e for e in entries if set(config.contrasts) <= set(e.contrasts)]
+        complete = [
+            e for e in entries if set(config.contrasts) <= set(e.contrasts) and (e.segmented or not config.lesion)
+        ]
         self.left_out = tuple(e.id for e in entries if e not in complete)
         self.entries, self.config, self.seed = complete, config, seed
         self.places = [(e, int(z)) for e in complete for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
         if not self.places:
             raise UserError(
                 f"no slice to train on: {len(entries)} cases, {len(complete)} of them with all of "
-                f"{', '.join(config.contrasts)}, none with a slice of more than {config.min_area:g} mm^2",
+                f"{', '.join(config.contrasts)}{' and a segmentation' if config.lesion else ''}, none of these with a "
+                f"slice of more than {config.min_area:g} mm^2",
                 hint="check the folder and the roles of the split file with `polycontrast check`",
             )
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from polycontrast.errors import UserError
+from polycontrast.io.files import read_json
 from polycontrast.io.layout import Case
 
 # Ids that name a visit of a subject, the group; told by the id, because files are renamed and listed in CSVs.
@@ -45,3 +47,26 @@ def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) 
         roles[role] = sorted(case for name in drawn[first : first + size] for case in visits[name])
         first += size
     return roles
+
+
+def read_roles(file: Path) -> dict[str, list[str]]:
+    """A split file's roles. UserError if it is not {role: [case, ...]}, or if a case has two roles."""
+    roles = read_json(file)
+    if not isinstance(roles, dict) or not all(
+        isinstance(cases, list) and all(isinstance(case, str) for case in cases) for cases in roles.values()
+    ):
+        raise UserError("not a split file", hint='expected {"role": ["case", ...], ...}', path=file)
+    seen: dict[str, str] = {}
+    for role, cases in roles.items():
+        for case in cases:
+            if seen.setdefault(case, role) != role:
+                found = f"case {case} has two roles, {seen[case]} and {role}"
+                raise UserError(found, hint="a case that is judged must not be trained on", path=file)
+    return roles
+
+
+def with_role(roles: Mapping[str, list[str]], role: str, file: Path) -> list[str]:
+    """The cases that have this role; a UserError if there is none."""
+    if not roles.get(role):
+        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {', '.join(roles)}", path=file)
+    return roles[role]

@@ -50,6 +50,8 @@ def run_case(
     volumes = {name: formats.read(path) for name, path in inputs.items()}
     made = synthesizer(volumes, todo)
     found = tuple(text for volume in volumes.values() for text in flags(volume))
+    if case.id in synthesizer.config.cases:
+        found += ("the model was trained on this case: its figures say nothing about new patients",)
     facts = _facts(synthesizer, volumes, todo) | {"flags": list(found)}
     _mosaic(folder / f"{case.id}_synth.png", case.id, volumes, made)
     for name, volume in made.items():
@@ -57,7 +59,7 @@ def run_case(
         sidecar = sidecar_file(file)
         if sidecar.exists():
             sidecar.unlink()  # a kill between the two writes must not leave a sidecar of another volume
-        nifti.write(file, volume.array, volume.geometry, description=f"SYNTHETIC {name} by polycontrast")
+        nifti.write(file, volume.array, volume.geometry, description=volume.description)
         write_json(sidecar, {"synthetic": True, "contrast": name, **origin, **facts})
     skipped = tuple(name for name in wanted if name not in todo)
     return Done(case.id, folder, todo, skipped, found)
@@ -79,8 +81,9 @@ def run_cohort(
         try:
             done.append(run_case(case, synthesizer, out, want, overwrite=overwrite))
             notify(done[-1])
-        except UserError as error:
-            failed.append((case.id, error))
+        except Exception as error:  # whatever it is, the other cases go on and the reason is told
+            told = error if isinstance(error, UserError) else UserError(f"{type(error).__name__}: {error}")
+            failed.append((case.id, told))
             notify(failed[-1])
     return done, failed
 

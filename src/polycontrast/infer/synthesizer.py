@@ -73,7 +73,10 @@ class Synthesizer:
             made = self._canonical(raw, mask, grid.canonical_spacing(affine), wanted)
         except UserError as error:
             raise UserError(error.message, error.hint, error.path or first.path) from None
-        return {name: first.with_array(grid.from_canonical(a, affine)) for name, a in made.items()}
+        return {
+            name: first.with_array(grid.from_canonical(array, affine), f"SYNTHETIC {name} by polycontrast")
+            for name, array in made.items()
+        }
 
     def check(self, given: Mapping[str, object], want: Sequence[str] | None) -> tuple[str, ...]:
         """The wanted contrasts, or a UserError if this model lacks an input or cannot make one of them."""

@@ -146,12 +146,20 @@ def _stem(path: Path) -> str:
 
 def _images(source: Path) -> Iterator[Path]:
     """The image files below a folder in the order of their names; nothing hidden."""
-    for folder, subfolders, names in os.walk(source):
+    for folder, subfolders, names in os.walk(
+        source, onerror=_refuse, followlinks=True
+    ):  # MAX_DEPTH ends a loop of links
         depth = len(Path(folder).relative_to(source).parts)
         subfolders[:] = sorted(s for s in subfolders if not s.startswith(".")) if depth < MAX_DEPTH else []
         for name in sorted(names):
             if formats.is_image(Path(name)) and not name.startswith("."):
                 yield Path(folder, name)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"the folder cannot be read: {error.strerror}", hint="a case could be lost in it", path=error.filename
+    )
 
 
 def _is_derived(image: Named, source: Path) -> bool:

@@ -56,26 +56,31 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One image: array [X, Y, Z] float32 in the file's own units, its geometry, its file (None if made in memory)."""
+    """One image: array [X, Y, Z] float32 in the file's own units, its geometry, its file (None if made in memory).
+
+    description: what is written into the header's `descrip`; a synthetic volume says there that it is one.
+    """
 
     array: Array
     geometry: Geometry
     path: Path | None = None
+    description: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.geometry.shape
 
-    def with_array(self, array: Array) -> "Volume":
+    def with_array(self, array: Array, description: str = "") -> "Volume":
         """The same place in space with other values; the shape must be the same."""
         if array.shape != self.shape:
             raise ValueError(f"array of shape {array.shape} does not fit a volume of shape {self.shape}")
-        return replace(self, array=np.asarray(array, dtype=np.float32), path=None)
+        return replace(self, array=np.asarray(array, dtype=np.float32), path=None, description=description)
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """The same as a nibabel image, with both transforms and their codes."""
         header = self.geometry.header.copy()
         header.set_data_dtype(np.float32)
+        header["descrip"] = self.description.encode("ascii")
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
         image: nib.Nifti1Image = kind(self.array, None, header)
         return image

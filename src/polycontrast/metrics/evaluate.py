@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from polycontrast.contrasts import canonical_set, find, slug
+from polycontrast.data.split import read_roles, with_role
 from polycontrast.errors import UserError
-from polycontrast.io.files import read_json
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.metrics import controls, gallery, tables
 from polycontrast.metrics.controls import MeanImage
+from polycontrast.metrics.measures import require_skimage
 from polycontrast.metrics.protocol import Real, judge, load, read_prediction, reference, same_grid
 from polycontrast.metrics.tables import SYSTEM, Failure, Row
 
@@ -52,6 +53,7 @@ def evaluate(
     Writes `cases.csv`, `failures.csv` if any, `summary.json`, `summary.md`, `worst_<contrast>.png` and
     `median_<contrast>.png` into `out`. Raises UserError if there is nothing to judge.
     """
+    require_skimage()
     files = _synthetic_files(synthetic)
     contrasts = canonical_set(want) if want else _contrasts_in(files)
     given = canonical_set(have)
@@ -132,11 +134,8 @@ def _file(files: dict[str, list[Path]], case_id: str, contrast: str, folder: Pat
 
 
 def _roles(split: Path, role: str, fit_role: str) -> tuple[list[str], list[str]]:
-    roles = read_json(split)
-    if not isinstance(roles, dict) or not roles.get(role):
-        known = ", ".join(roles) if isinstance(roles, dict) else "none"
-        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {known}", path=split)
-    return roles[role], roles.get(fit_role, [])
+    roles = read_roles(split)
+    return with_role(roles, role, split), roles.get(fit_role, [])
 
 
 def _failure(case_id: str, contrast: str, error: UserError) -> Failure:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,20 @@ def psnr(truth: Array, image: Array, mask: Mask, data_range: float) -> float | N
     return math.inf if mean_square == 0 else 10 * math.log10(data_range**2 / mean_square)
 
 
+def require_skimage() -> None:
+    """UserError if scikit-image is not installed: said before hours of work, not after."""
+    _skimage_ssim()
+
+
+def _skimage_ssim() -> Callable[..., Any]:
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError:
+        raise UserError("scikit-image is not installed", hint='pip install "polycontrast[eval]"') from None
+    ssim: Callable[..., Any] = structural_similarity
+    return ssim
+
+
 def ssim_map(truth: Array, image: Array, data_range: float) -> Array:
     """Structural similarity at every voxel, [X, Y, Z] in [-1, 1] (Wang et al. 2004; scikit-image, 3-D Gaussian window).
 
@@ -44,8 +59,7 @@ def ssim_map(truth: Array, image: Array, data_range: float) -> Array:
     _check_range(data_range)
     if min(truth.shape) < 2 * RADIUS + 1:
         raise UserError(f"a volume of {truth.shape} voxels is smaller than the SSIM window of {2 * RADIUS + 1} voxels")
-    from skimage.metrics import structural_similarity
-
+    structural_similarity = _skimage_ssim()
     box = _window_box((truth != 0) | (image != 0))
     _, inside = structural_similarity(
         np.asarray(truth[box], dtype=np.float32), np.asarray(image[box], dtype=np.float32), data_range=data_range,

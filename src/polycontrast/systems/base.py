@@ -57,8 +57,9 @@ class SampleRng:
         return torch.tensor([int(s.integers(high)) for s in self._streams], device=self._device)
 
     def uniform(self) -> Tensor:
-        """[B] float64 numbers in [0, 1)."""
-        return torch.tensor([s.random() for s in self._streams], dtype=torch.float64, device=self._device)
+        """[B] float64 numbers in [0, 1) (float32 where the device has nothing wider)."""
+        dtype = torch.float32 if self._device.type == "mps" else torch.float64
+        return torch.tensor([s.random() for s in self._streams], dtype=dtype, device=self._device)
 
 
 class System(ABC):

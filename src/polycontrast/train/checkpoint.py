@@ -2,14 +2,14 @@
 
     RUN/checkpoint/weights.safetensors   what synthesis needs (averaged weights where EMA is on)
     RUN/checkpoint/state.pt              what a resume needs; read with weights_only
-    RUN/checkpoint/clock.json            images seen, generator updates, seconds
+    RUN/checkpoint/clock.json            images seen, steps, seconds
 
 A folder cannot replace a non-empty one in a single step, so the last checkpoint steps aside for a moment under the
 name `checkpoint.old`: whoever loads after a kill just then finds it there.
 """
 
-import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polycontrast.errors import UserError
-from polycontrast.io.files import write_json
+from polycontrast.io.files import read_json, write_json
 from polycontrast.runs import CHECKPOINT, OLD_CHECKPOINT, required
 
 NEW_CHECKPOINT = "checkpoint.new"
@@ -53,8 +53,11 @@ def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: di
 def load_state(run: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, float]]:
     """state and clock of the last complete checkpoint."""
     folder = required(run)
-    state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
-    return state, json.loads((folder / "clock.json").read_text())
+    try:
+        state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"cannot be read: {error}", hint="start the run anew", path=folder / "state.pt") from None
+    return state, read_json(folder / "clock.json")
 
 
 def _settle(run: Path) -> None:

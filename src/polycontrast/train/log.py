@@ -19,7 +19,7 @@ class Log:
         self.file, self.picture = run / "metrics.jsonl", run / "progress.png"
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
-        self._mirror = _tensorboard(run) if tensorboard else None
+        self._mirror = require_tensorboard()(str(run / "tensorboard")) if tensorboard else None
 
     def add(self, terms: dict[str, float]) -> None:
         for name, value in terms.items():
@@ -32,8 +32,12 @@ class Log:
     def write(self, clock: dict[str, Any]) -> dict[str, Any]:
         """Append one record and start anew."""
         record = {**clock, **self.means()}
-        with self.file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(record) + "\n")
+        try:
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(record) + "\n")
+        except OSError as error:
+            hint = "free some disk space and go on with --resume"
+            raise UserError(f"the log cannot be written: {error.strerror}", hint=hint, path=self.file) from None
         if self._mirror is not None:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -67,9 +71,10 @@ class Log:
             part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
-def _tensorboard(run: Path) -> Any:
+def require_tensorboard() -> Any:
+    """TensorBoard's writer class, or a UserError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError("TensorBoard is not installed", hint='pip install "polycontrast[tensorboard]"') from None
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter

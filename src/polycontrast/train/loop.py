@@ -29,13 +29,13 @@ from polycontrast.runs import find
 from polycontrast.systems.base import Phase, SampleRng, System
 from polycontrast.train import checkpoint, distributed
 from polycontrast.train.distributed import Ranks
-from polycontrast.train.log import Log
+from polycontrast.train.log import Log, require_tensorboard
 from polycontrast.train.progress import Progress
 
 
 @dataclass
 class Clock:
-    """How far a run is: images seen over all phases and ranks, steps of the last phase's kind, seconds of training."""
+    """How far a run is: images seen over all phases and ranks, steps of any phase, seconds of training."""
 
     images: int = 0
     updates: int = 0
@@ -116,8 +116,8 @@ class Trainer:
         if bad:
             raise UserError(
                 f"training stopped after {self.clock.images} images, not finite: {', '.join(bad)}",
-                hint="the last checkpoint is kept; lower the learning rate, try --precision float32, or look at "
-                "metrics.jsonl for the term that grew, then go on with --resume",
+                hint="the last checkpoint is kept; see in metrics.jsonl which term grew, and start a new run with "
+                "--precision float32 or another --seed",
             )
 
     @torch.no_grad()
@@ -175,6 +175,8 @@ def train(
     resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the folder
     holds another run, or when a loss is not finite.
     """
+    if tensorboard:
+        require_tensorboard()
     device = device or torch.device("cpu")
     ranks = distributed.start(device)
     distributed.check_share(recipe.train.batch, ranks)
@@ -190,6 +192,8 @@ def train(
     if ranks.first:
         log.cut_back(trainer.clock.images)
     with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
+        if dataset.left_out:
+            bar.say(f"left out, for they lack a contrast or the segmentation: {', '.join(dataset.left_out)}")
         _loop(trainer, dataset, run, log, bar)
     return run
 
@@ -269,6 +273,7 @@ def _open_run(run: Path, recipe: Recipe, dataset: SliceDataset, resume: bool) ->
         "polycontrast": polycontrast.__version__,
         "recipe": config.to_dict(recipe),
         "cases": [e.id for e in dataset.entries],
+        "left_out": list(dataset.left_out),
         "slices": len(dataset),
     }
     file = run / "config.json"

@@ -40,6 +40,11 @@ class Progress:
                 soft_wrap=True, highlight=False,
             )  # fmt: skip
 
+    def say(self, text: str) -> None:
+        """A line that stays, if anything is shown at all."""
+        if self._lines or not self._bar.disable:
+            self._console.print(text, highlight=False)
+
     def __enter__(self) -> "Progress":
         self._bar.start()
         return self

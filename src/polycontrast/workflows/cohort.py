@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import track
 
 from polycontrast.data.cache import Entry, cached
+from polycontrast.data.split import read_roles, with_role
 from polycontrast.errors import UserError
-from polycontrast.io.files import read_json
 from polycontrast.io.layout import Case, find_cases
 
 
@@ -20,18 +20,15 @@ def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
     cases = {case.id: case for case in find_cases(data)}
     if split is None:
         return list(cases.values())
-    roles = read_json(split)
-    if not isinstance(roles, dict) or not isinstance(roles.get(role), list) or not roles[role]:
-        known = ", ".join(roles) if isinstance(roles, dict) else "none"
-        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {known}", path=split)
-    missing = [name for name in roles[role] if name not in cases]
+    names = with_role(read_roles(split), role, split)
+    missing = [name for name in names if name not in cases]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(roles[role])} cases with the role {role!r} are not in {data}: "
+            f"{len(missing)} of {len(names)} cases with the role {role!r} are not in {data}: "
             f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
             hint="unpack them, or name another split file", path=split,
         )  # fmt: skip
-    return [cases[name] for name in roles[role]]
+    return [cases[name] for name in names]
 
 
 def cached_cases(

@@ -1,17 +1,23 @@
 """The main job on phantoms, from nothing: make patients, train, synthesise an unseen one from its T2, judge it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from polycontrast import recipes
-from polycontrast.data import phantom
+from polycontrast import pictures, recipes
+from polycontrast.data import grid, phantom
 from polycontrast.errors import UserError
-from polycontrast.infer.cohort import run_cohort
+from polycontrast.infer.cohort import run_cohort, volume_file
 from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.io import formats
+from polycontrast.io.layout import Case
+from polycontrast.metrics import protocol
 from polycontrast.metrics.evaluate import evaluate
+from polycontrast.metrics.measures import require_skimage
+from polycontrast.metrics.tables import Row
 from polycontrast.recipes import Recipe
 from polycontrast.train.loop import train
 from polycontrast.workflows.cohort import cached_cases, cases_of
@@ -35,6 +41,7 @@ def demo(
     recipe = recipe or recipes.tcmgan_demo()
     if out.is_file() or (out.exists() and any(out.iterdir())):
         raise UserError("not an empty folder", hint="remove it, or choose another -o", path=out)
+    require_skimage()
     started = time.perf_counter()
     tell(f"making {patients} phantom patients")
     phantoms = phantom.write_cohort(out / "phantoms", patients, seed=1, shape=SHAPE, spacing=SPACING)
@@ -44,13 +51,16 @@ def demo(
     run = train(recipe, entries, out / "run", device=device, progress=progress)
     tell("synthesising FLAIR, T1ce and T1 of the unseen ones from their T2")
     synthesizer = Synthesizer.load(run, device)
-    done, failed = run_cohort(cases_of(phantoms, split, "test"), synthesizer, out / "synthetic")
+    unseen = cases_of(phantoms, split, "test")
+    done, failed = run_cohort(unseen, synthesizer, out / "synthetic")
     if failed:
         raise failed[0][1]
     result = evaluate(out / "synthetic", phantoms, out / "evaluation", split=split)
-    tell((out / "evaluation" / "summary.md").read_text(encoding="utf-8"))
-    tell(f"finished in {time.perf_counter() - started:.0f} s, {len(result.rows)} figures judged. What there is now:")
+    tell(_table(result.rows))
+    _figure(out / "figure.png", unseen[0], synthesizer, done[0].folder)
+    tell(f"finished in {time.perf_counter() - started:.0f} s. What there is now:")
     for path, what in (
+        (out / "figure.png", "an unseen phantom: its T2, and each contrast as synthesised and as it is"),
         (phantoms, "the phantom patients and split.json, their roles"),
         (run, "the run: config.json, metrics.jsonl, progress.png, preview/, checkpoint/"),
         (done[0].folder, "synthetic volumes (NIfTI), a sidecar each, and a picture"),
@@ -58,3 +68,32 @@ def demo(
     ):
         tell(f"  {path}\n      {what}")
     return out
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Means over the test phantoms, in the brain: the system beside its controls."""
+    lines = [f"{'in the brain':>12} {'':12} {'PSNR dB':>8} {'SSIM':>7} {'NMAE':>7}"]
+    for contrast in dict.fromkeys(r.contrast for r in rows):
+        for system in dict.fromkeys(r.system for r in rows):
+            values = [r.values for r in rows if (r.contrast, r.system, r.region) == (contrast, system, "brain")]
+            psnr, ssim, nmae = (np.mean([v[name] for v in values]) for name in ("psnr", "ssim", "nmae"))
+            lines.append(f"{contrast:>12} {system:12} {psnr:8.2f} {ssim:7.3f} {nmae:7.3f}")
+    return "\n".join(lines)
+
+
+def _figure(path: Path, case: Case, synthesizer: Synthesizer, folder: Path) -> None:
+    """Three axial slices through the lesion: the source, then each contrast as synthesised and as it is."""
+    real = protocol.load(case, synthesizer.have[0])
+    columns = {name: real.images[name] for name in synthesizer.have}
+    for name in synthesizer.want:
+        columns[f"{name} synthetic"] = formats.read(volume_file(folder, case.id, name)).array
+        columns[f"{name} real"] = real.images[name]
+    affine = real.geometry.affine
+    lesion = real.tumour if real.tumour is not None and real.tumour.any() else real.brain
+    middle = pictures.center(grid.to_canonical(lesion, affine))[2]
+    levels = [middle + step for step in (-6, 0, 6)]
+    images = np.stack([grid.to_canonical(array, affine)[:, :, levels] for array in columns.values()])
+    fakes = [label for label in columns if label.endswith("synthetic")]
+    title = f"{case.id}, which the model has not seen"
+    rows = [f"slice {level}" for level in levels]
+    pictures.preview(path, images.transpose(3, 0, 1, 2), rows, list(columns), title, synthetic=fakes)
