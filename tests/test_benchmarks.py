@@ -42,7 +42,7 @@ def train_step() -> ModuleType:
 def test_script_prints_its_tables_and_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{script}.py"), "--quick"],
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for words in EXPECTED[script]:

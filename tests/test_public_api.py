@@ -13,7 +13,7 @@ HEAVY = ("torch", "matplotlib", "nibabel", "scipy", "numpy", "SimpleITK", "skima
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, encoding="utf-8", check=False)
 
 
 @pytest.mark.parametrize("name", polycontrast.__all__)

@@ -79,7 +79,7 @@ def start(script: Path, *arguments: object, env: dict[str, str] | None = None) -
     """Start a script of the tests in a Python of its own."""
     command: Sequence[str] = [sys.executable, str(script), *map(str, arguments)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    return subprocess.Popen(command, env=surroundings, text=True, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, env=surroundings, encoding="utf-8", stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[str]) -> None:

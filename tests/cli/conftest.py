@@ -50,7 +50,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Call:
     def answer(*arguments: object) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "polycontrast", *map(str, arguments)],
-            cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+            cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -315,13 +315,6 @@ class TestManyCases:
         assert told == [done[0], (name, error), done[1]]
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["P0", "P2"]
 
-    def test_our_own_faults_are_not_hidden_among_bad_cases(
-        self, cases: list[Case], synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(cohort, "_facts", None)
-        with pytest.raises(TypeError):
-            cohort.run_cohort(cases, synthesizer, tmp_path / "out")
-
 
 @pytest.fixture
 def skulled(tmp_path: Path) -> Case:

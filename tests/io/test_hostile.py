@@ -236,7 +236,7 @@ except UserError as error:
     sys.exit(f"UserError {error}")
 """
     target = str(tmp_path / "a.nii.gz")
-    done = subprocess.run([sys.executable, "-c", program, target], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program, target], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("UserError")
     assert "hint" in done.stderr

@@ -75,7 +75,9 @@ def test_a_run_without_a_checkpoint_is_told(tmp_path: Path) -> None:
 
 def test_50_kills_during_a_save_leave_no_unreadable_checkpoint(tmp_path: Path) -> None:
     script = Path(__file__).with_name("run_kills.py")
-    done = subprocess.run([sys.executable, script, tmp_path / "run", "50"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "run", "50"], capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     kills = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
     assert len(kills) == 50

@@ -248,7 +248,7 @@ def test_a_loss_that_is_not_finite_stops_by_name_and_keeps_the_last_good_checkpo
     monkeypatch.setattr(Trainer, "step", poisoned)
     with pytest.raises(UserError, match=rf"after 24 images, not finite: .*{term}") as caught:
         train(tiny.recipe(), entries, tmp_path / "run", progress=False)
-    assert "--resume" in caught.value.hint
+    assert "new run" in caught.value.hint
     weights, _ = runs.load_weights(tmp_path / "run")
     assert all(value.isfinite().all() for value in weights.values())
     monkeypatch.undo()

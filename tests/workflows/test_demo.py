@@ -82,7 +82,9 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_made(tmp_path: Path
 @pytest.mark.slow
 def test_demo_as_a_new_user_calls_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "polycontrast", "demo", "--images", "16", "--patients", "3", "-o", "demo"]
-    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=dict(os.environ), capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     check(tmp_path / "demo")
     assert "What there is now:" in done.stdout

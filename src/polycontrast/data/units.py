@@ -3,40 +3,49 @@
 So every system's volumes are written and judged in the same units, whatever normalisation its paper used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from polycontrast.data import intensity
 from polycontrast.data.cache import Entry
 from polycontrast.data.dataset import DataConfig, read_slab, to_units
+from polycontrast.io.volume import Array
 
 Units = dict[str, tuple[float, float]]
-_STRIDE = 3  # every third slice is plenty for two numbers
+_SLICES = 1000  # plenty for two numbers
 
 
-def fit_units(entries: Sequence[Entry], config: DataConfig) -> Units:
+def fit_units(
+    entries: Sequence[Entry], config: DataConfig, outputs: Callable[[Array], dict[str, Array]] | None = None
+) -> Units:
     """{contrast: (gain, offset)} such that gain * x + offset is nearest, in least squares over the brain voxels of
-    these cases' real images, to the normalised value of a voxel whose value in the system's units is x.
+    these cases, to the real image's normalised value; x is the value in the system's units.
 
-    For "volume" units the map is exact: v = x / 2 + 1 / 2.
+    outputs: a slab [C, K, H, W] in the system's units -> {contrast: what the system makes of it, [K, H, W]}: x is then
+    the system's output. A contrast it does not give (or None): x is the real image.
+    A slice's own maximum is noise to the volume's units, so that the map of real values is too steep for a prediction.
+    For "volume" units the map is exact whatever the system: v = x / 2 + 1 / 2.
     """
     if config.units == "volume":
         return dict.fromkeys(config.contrasts, (0.5, 0.5))
     moments = {c: np.zeros(5) for c in config.contrasts}  # n, sum x, sum v, sum x^2, sum x v
-    for entry in entries:
-        fits = {c: entry.intensities[entry.contrasts.index(c)] for c in config.contrasts}
-        for z in np.flatnonzero((entry.area > config.min_area).all(axis=0))[::_STRIDE]:
-            images, mask, _ = read_slab(entry, int(z), config)
-            inside = mask.numpy()[0]
-            for name, raw in zip(config.contrasts, images.numpy(), strict=True):
-                x = to_units(raw, config.units)[inside].astype(np.float64)
-                v = (raw[inside] - fits[name].mean) * (intensity.SD / fits[name].sd) + intensity.MEAN
-                moments[name] += (x.size, x.sum(), v.sum(), (x * x).sum(), (x * v).sum())
+    places = [(e, int(z)) for e in entries for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
+    for entry, z in places[:: max(1, len(places) // _SLICES)]:
+        images, mask, _ = read_slab(entry, z, config)
+        raw, inside = images.numpy(), mask.numpy()[0]
+        real = to_units(raw, config.units)
+        made = outputs(real) if outputs is not None else {}
+        for i, name in enumerate(config.contrasts):
+            fit = entry.intensities[entry.contrasts.index(name)]
+            x = made.get(name, real[i])[inside].astype(np.float64)
+            v = (raw[i][inside] - fit.mean) * (intensity.SD / fit.sd) + intensity.MEAN
+            moments[name] += (x.size, x.sum(), v.sum(), (x * x).sum(), (x * v).sum())
     return {name: _line(m) for name, m in moments.items()}
 
 
 def _line(moments: np.ndarray) -> tuple[float, float]:
     _, x, v, xx, xv = moments / moments[0]
-    gain = (xv - x * v) / (xx - x * x)
+    spread = xx - x * x
+    gain = (xv - x * v) / spread if spread > 1e-12 else 0.0
     return float(gain), float(v - gain * x)

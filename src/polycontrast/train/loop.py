@@ -24,6 +24,7 @@ from polycontrast.data.dataset import Batch, SliceDataset
 from polycontrast.data.units import fit_units
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
+from polycontrast.io.volume import Array
 from polycontrast.recipes import Recipe
 from polycontrast.runs import find
 from polycontrast.systems.base import Phase, SampleRng, System
@@ -195,7 +196,27 @@ def train(
         if dataset.left_out:
             bar.say(f"left out, for they lack a contrast or the segmentation: {', '.join(dataset.left_out)}")
         _loop(trainer, dataset, run, log, bar)
+    if ranks.first:
+        _settle_units(trainer, dataset, run)
+    distributed.barrier(ranks)
     return run
+
+
+def _settle_units(trainer: Trainer, dataset: SliceDataset, run: Path) -> None:
+    """Write the map from the system's outputs to normalised units into config.json, in place of that of real images."""
+    system, names = trainer.system, dataset.config.contrasts
+    if trainer.average is not None:
+        for name, value in trainer.live_weights().items():
+            value.copy_(trainer.average[name])
+    have = [names.index(c) for c in system.have]
+
+    def outputs(real: Array) -> dict[str, Array]:
+        given = torch.from_numpy(real[have])[None].to(trainer.device)
+        made, _ = system.synthesize(given, system.have, system.want)
+        return {name: made[0, i].cpu().numpy() for i, name in enumerate(system.want)}
+
+    units = fit_units(dataset.entries, dataset.config, outputs)
+    write_json(run / "config.json", {**read_json(run / "config.json"), "units": units})
 
 
 def _loop(trainer: Trainer, dataset: SliceDataset, run: Path, log: Log, bar: Progress) -> None:
