@@ -36,8 +36,8 @@ class TrainConfig:
     ema: float = 0.0
     clip: float = 0.0
     seed: int = 0
-    checkpoint_every: int = 16384
-    preview_every: int = 8192
+    checkpoint_every: int = 4096
+    preview_every: int = 4096
     log_every: int = 1024
 
 
