@@ -58,3 +58,12 @@ def test_the_curves_are_drawn_once_there_is_something_to_draw(tmp_path: Path) ->
         log.write({"images": images})
     log.draw()
     assert log.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tensorboard_holds_what_the_log_holds(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = Log(tmp_path, tensorboard=True)
+    log.add({"d_loss": 2.5})
+    log.write({"images": 8, "seconds": 1.0})
+    mirror = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in mirror.Scalars("d_loss")] == [(8, 2.5)]

@@ -42,6 +42,7 @@ class Log:
             for name, value in record.items():
                 if isinstance(value, float):
                     self._mirror.add_scalar(name, value, record["images"])
+            self._mirror.flush()
         self.sums, self.counts = {}, {}
         return record
 
