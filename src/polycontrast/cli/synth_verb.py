@@ -43,7 +43,8 @@ def run(
 
     def tell(result: Done | tuple[str, UserError]) -> None:
         if not isinstance(result, Done):
-            typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
+            if len(cases) > 1:  # a single one's failure ends the command, and is told there
+                typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
         elif not quiet:
             what = f"made {', '.join(result.made)}" if result.made else "there already"
             typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
