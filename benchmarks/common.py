@@ -16,8 +16,10 @@ import torch
 
 from polycontrast import recipes
 from polycontrast.data import phantom
+from polycontrast.data.batches import Batch
 from polycontrast.data.cache import cached
-from polycontrast.data.dataset import Batch, DataConfig, SliceDataset
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.dataset import SliceDataset
 from polycontrast.device import keep_memory
 from polycontrast.io.layout import find_cases
 from polycontrast.recipes import Recipe

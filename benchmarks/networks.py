@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ceiling import LAYOUTS
 from common import QUICK_RECIPE, fresh, machine, phantom_slices, prepared, table, trainer
 from polycontrast import losses
-from polycontrast.systems.base import SampleRng
-from polycontrast.systems.tcmgan import DISCRIMINATOR, GENERATOR, SEGMENTER, Scene, Tcmgan, with_planes
+from polycontrast.nets.layers import with_planes
+from polycontrast.systems.base import SampleRng, Step
+from polycontrast.systems.tcmgan import DISCRIMINATOR, GENERATOR, SEGMENTER, Scene, Tcmgan
 
 PENALTY = "gradient penalty"
 PARTS = {GENERATOR: GENERATOR, DISCRIMINATOR: DISCRIMINATOR, SEGMENTER: SEGMENTER, PENALTY: DISCRIMINATOR}
@@ -72,7 +73,7 @@ def _stage(recipe: str, batch: int) -> tuple[Tcmgan, Scene]:
     _, system = trainer(made)
     with phantom_slices(made.data) as slices:
         drawn = slices.batch(range(batch))
-    return system, system.draw(drawn, "segmenter", SampleRng(0, drawn.index, torch.device("cpu")))
+    return system, system.draw(drawn, Step("segmenter", (SEGMENTER,)), SampleRng(0, drawn.index, torch.device("cpu")))
 
 
 def _measure(recipe: str, batch: int, rounds: int) -> tuple[dict[tuple[str, str, str], float], dict[str, float]]:

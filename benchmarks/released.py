@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from polycontrast import losses
-from polycontrast.data.dataset import Batch
-from polycontrast.systems.base import SampleRng, Term
-from polycontrast.systems.tcmgan import DISCRIMINATOR, GENERATOR, SEGMENTER, Scene, Tcmgan, with_planes
+from polycontrast.data.batches import Batch
+from polycontrast.nets.layers import with_planes
+from polycontrast.systems.base import SampleRng, Step, Term
+from polycontrast.systems.tcmgan import DISCRIMINATOR, GENERATOR, SEGMENTER, Scene, Tcmgan
 from polycontrast.train.loop import Trainer
 
 
@@ -24,7 +25,7 @@ def released_step(trainer: Trainer, batch: Batch) -> dict[str, float]:
     system = trainer.system
     assert isinstance(system, Tcmgan)
     rng = SampleRng(trainer.recipe.train.seed, batch.index, trainer.device)
-    scene = system.draw(batch, "segmenter", rng)  # in this phase all is drawn, but no fake is made
+    scene = system.draw(batch, Step("segmenter", (SEGMENTER,)), rng)  # in this phase all is drawn, but no fake is made
     logged: dict[str, float] = {}
     for player, turn in TURNS.items():
         terms = turn(system, scene)

@@ -19,7 +19,7 @@ import ceiling
 import networks
 import precision
 from common import QUICK_RECIPE, fresh, machine, prepared, random_batch, table, trainer
-from polycontrast.data.dataset import Batch
+from polycontrast.data.batches import Batch
 from polycontrast.train.loop import Trainer
 from released import released_step
 

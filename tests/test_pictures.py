@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -122,3 +123,25 @@ def test_a_preview_marks_its_synthetic_columns(tmp_path, volume, texts):
     pictures.preview(tmp_path / "p.png", slices, ["a", "b"], ["T2", "T1 fake", "T1 real"], "x", synthetic={"T1 fake"})
     assert texts.count("SYNTHETIC") == 2
     assert {"a", "b", "T2", "T1 fake", "T1 real"} <= set(texts)
+
+
+def test_a_real_row_of_a_preview_is_not_marked(tmp_path, volume, texts):
+    slices = np.stack([np.stack([volume[:, :, z]] * 3) for z in (5, 6, 8)])
+    pictures.preview(
+        tmp_path / "p.png", slices, ["real", "a", "b"], ["T2", "T1", "FLAIR"], "x",
+        synthetic={"T1", "FLAIR"}, real_rows={"real"},
+    )  # fmt: skip
+    assert texts.count("SYNTHETIC") == 4
+
+
+@pytest.mark.parametrize("colour", [(), (3,)])
+def test_photographs_are_shown_upright_and_whole(tmp_path, monkeypatch, colour):
+    shown: list[np.ndarray] = []
+    imshow = Axes.imshow
+    monkeypatch.setattr(Axes, "imshow", lambda self, x, **k: (shown.append(x), imshow(self, x, **k)))
+    images = np.zeros((1, 2, 8, 6, *colour), np.float32)
+    images[0, 0, 0, 5] = 1.25  # the upper right
+    pictures.preview(tmp_path / "p.png", images, ["a"], ["A", "B"], "x", photographs=True)
+    assert shown[0].shape == (8, 6, *colour)
+    assert (shown[0][0, 5] == 1).all()
+    assert np.count_nonzero(shown[0].reshape(48, -1).any(axis=1)) == 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polycontrast import config
-from polycontrast.data.dataset import DataConfig
+from polycontrast.data.configs import DataConfig
 from polycontrast.recipes import Recipe, TrainConfig
 from polycontrast.systems.base import OptimiserConfig
 from polycontrast.systems.tcmgan import TcmganConfig

@@ -61,7 +61,19 @@ def _tuple(kinds: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, .
 
 
 def _union(kind: Any, value: Any, where: str) -> Any:
-    options = typing.get_args(kind)
-    if value is None and type(None) in options:
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    if value is None and len(options) < len(typing.get_args(kind)):
         return None
-    return _value(next(option for option in options if option is not type(None)), value, where)
+    if len(options) == 1 or not isinstance(value, dict):
+        return _value(options[0], value, where)
+    return _value(_named(options, value, where), value, where)
+
+
+def _named(options: list[Any], value: dict[str, Any], where: str) -> Any:
+    """The dataclass whose first field, which has a single literal value, is the one given."""
+    firsts = {dataclasses.fields(option)[0].default: option for option in options}
+    key = dataclasses.fields(options[0])[0].name
+    given = value.get(key, next(iter(firsts)))
+    if given not in firsts:
+        raise UserError(f"{where}.{key}: found {given!r}", hint=f"expected one of {', '.join(map(str, firsts))}")
+    return firsts[given]

@@ -3,7 +3,7 @@
 B is the batch; "sum per image, mean over the batch" is what makes ranks of equal share average to one process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -46,3 +46,43 @@ def dice_loss(probability: Tensor, truth: Tensor, smooth: float = 1.0) -> Tensor
     p, t = probability.flatten(1), truth.to(probability.dtype).flatten(1)
     overlap = (2 * (p * t).sum(1) + smooth) / (p.sum(1) + t.sum(1) + smooth)
     return (1 - overlap).mean()
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy of [B, c] logits against one-hot labels (StarGAN on RaFD: the classes exclude each other)."""
+    return F.cross_entropy(logits, label.argmax(1))
+
+
+def l1(image: Tensor, truth: Tensor) -> Tensor:
+    """E[|x - y|], mean over pixels and batch (pix2pix, equation 3; CycleGAN, equation 2)."""
+    return F.l1_loss(image, truth)
+
+
+def l2(image: Tensor, truth: Tensor) -> Tensor:
+    """E[(x - y)^2], mean over pixels and batch (DiscoGAN, equation 3)."""
+    return F.mse_loss(image, truth)
+
+
+def real_or_fake(score: Tensor, real: bool) -> Tensor:
+    """Binary cross-entropy of a map of logits against all real or all fake (Goodfellow et al. 2014, equation 1; the
+    generator minimises `real_or_fake(D(fake), True)`, the form that does not saturate)."""
+    return F.binary_cross_entropy_with_logits(score, torch.full_like(score, float(real)))
+
+
+def least_squares(score: Tensor, real: bool) -> Tensor:
+    """E[(D(x) - t)^2], t = 1 for real, 0 for fake (Mao et al. 2017; CycleGAN, section 4)."""
+    return ((score - float(real)) ** 2).mean()
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Squared distance of the batches' mean features [B, ...], summed over layers (Salimans et al. 2016, section 3.1).
+
+    A layer's is averaged over its features, as DiscoGAN does, where Salimans et al. sum: layers weigh alike.
+    """
+    return torch.stack([((f.mean(0) - r.mean(0)) ** 2).mean() for f, r in zip(fake, real, strict=True)]).sum()
+
+
+def unit_variance_kl(mean: Tensor) -> Tensor:
+    """E[mean^2], averaged over all elements: twice KL(N(mean, I) || N(0, I)) per element of the latent, the KL
+    divergence being half the sum of mean^2 (UNIT, equation 3, in the scale of its released weights)."""
+    return (mean**2).mean()

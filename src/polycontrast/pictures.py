@@ -141,16 +141,21 @@ def preview(
     title: str,
     *,
     synthetic: Collection[str] = (),
+    real_rows: Collection[str] = (),
     window: tuple[float, float] = (GREY.low, GREY.high),
+    photographs: bool = False,
 ) -> None:
     """A grid of axial slices: images [rows, columns, X, Y], canonical orientation, all shown in one window.
 
     The grid is cropped to what is brighter than the window's lower end. synthetic: the column labels on whose slices
-    SYNTHETIC is written.
+    SYNTHETIC is written, but for the rows with labels in `real_rows`. photographs: images are [rows, columns, lines, X]
+    or, in colour, [rows, columns, lines, X, 3], and are shown whole.
     """
-    across, along = _around(np.asarray(images > window[0] + 0.01).any(axis=(0, 1)))
-    images = images[:, :, across, along]
-    rows, columns, x, y = images.shape
+    if not photographs:
+        across, along = _around(np.asarray(images > window[0] + 0.01).any(axis=(0, 1)))
+        images = images[:, :, across, along][:, :, ::-1, ::-1].swapaxes(2, 3)
+    images = np.clip((images - window[0]) / (window[1] - window[0]), 0, 1)
+    rows, columns, y, x = images.shape[:4]
     figure = _figure(1.7 * columns + 0.3, 1.7 * rows * y / x + 0.75, DARK)
     spec = figure.add_gridspec(
         rows, columns, wspace=0.02, hspace=0.02, left=0.3 / figure.get_figwidth(), right=0.995,
@@ -160,15 +165,15 @@ def preview(
         for column in range(columns):
             axes = figure.add_subplot(spec[row, column])
             _bare(axes)
-            axes.imshow(images[row, column, ::-1, ::-1].T, cmap="gray", vmin=window[0], vmax=window[1], aspect="auto")
+            axes.imshow(images[row, column], cmap="gray", vmin=0, vmax=1, aspect="auto")
             if row == 0:
                 axes.set_title(col_labels[column], color=LIGHT, fontsize=9, pad=3)
             if column == 0:
                 axes.set_ylabel(row_labels[row], color=DIM, fontsize=7, labelpad=3)
-            if col_labels[column] in synthetic:
+            if col_labels[column] in synthetic and row_labels[row] not in real_rows:
                 _corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, size=6, weight="bold")
     _headline(figure, title)
-    _save(figure, path, colours=128)
+    _save(figure, path, colours=None if images.ndim == 5 else 128)
 
 
 def _headline(figure: "Figure", title: str) -> None:

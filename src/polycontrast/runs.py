@@ -12,11 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from polycontrast import recipes
+from polycontrast.data.configs import PhotoConfig
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json
 from polycontrast.recipes import Recipe
 
 CHECKPOINT, OLD_CHECKPOINT = "checkpoint", "checkpoint.old"
+SET = "set.json"  # in a folder of runs that are used together: {"runs": [folder, ...]}
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,25 @@ def read_config(run: Path) -> RunConfig:
     try:
         units = {name: (float(gain), float(offset)) for name, (gain, offset) in values["units"].items()}
         recipe, cases = recipes.from_json(values["recipe"]), tuple(values["cases"])
-        if unmapped := [name for name in recipe.system.want if name not in units]:
+        unmapped = [name for name in recipe.system.want if name not in units]
+        if unmapped and not isinstance(recipe.data, PhotoConfig):  # a photograph has no normalised units
             raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
         return RunConfig(str(values["polycontrast"]), recipe, units, cases)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a run's configuration: {error!r}", hint="is this a run folder?", path=file) from None
     except UserError as error:
         raise UserError(error.message, error.hint, file) from None
+
+
+def members(folder: Path) -> tuple[str, ...]:
+    """The runs of a set, by the names of their folders; none if the folder is not one of a set."""
+    file = folder / SET
+    if not file.is_file():
+        return ()
+    names = read_json(file).get("runs") if isinstance(read_json(file), dict) else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise UserError("not a set of runs", hint='expected {"runs": ["folder", ...]}', path=file)
+    return tuple(names)
 
 
 def find(run: Path) -> Path | None:

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from polycontrast.data.augment import Augmentation
+from polycontrast.data.batches import Batch
 from polycontrast.data.cache import Entry, cached
-from polycontrast.data.dataset import Batch, DataConfig, SliceDataset, read_slab
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.dataset import SliceDataset
+from polycontrast.data.slabs import read_slab
 from polycontrast.errors import UserError
 from polycontrast.io.layout import find_cases
 
@@ -117,7 +120,7 @@ def test_cases_that_lack_a_contrast_are_left_out_by_name(entries: list[Entry], t
     dataset = SliceDataset([*part, *entries], CONFIG)
     assert dataset.left_out == ("Part",)
     assert len(dataset) == len(SliceDataset(entries, CONFIG))
-    with pytest.raises(UserError, match="0 of them with all of T1, T1ce, T2, FLAIR"):
+    with pytest.raises(UserError, match="0 cases have all of T1, T1ce, T2, FLAIR"):
         SliceDataset(part, CONFIG)
 
 

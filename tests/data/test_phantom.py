@@ -186,6 +186,12 @@ def test_cohort_has_a_split_that_names_each_case_once(tmp_path: Path) -> None:
     )
 
 
+def test_a_cohort_may_have_other_contrasts(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path, 3, shape=TINY, spacing=14.0, contrasts=("T2", "PD"))
+    files = sorted(path.name for path in (folder / "Phantom_00001").iterdir())
+    assert files == [f"Phantom_00001_{kind}.nii.gz" for kind in ("pd", "seg", "t2")]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

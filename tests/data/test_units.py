@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from polycontrast.data.cache import Entry, cached
-from polycontrast.data.dataset import DataConfig, SliceDataset
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.dataset import SliceDataset
 from polycontrast.data.units import fit_units
 from polycontrast.io.layout import find_cases
 

@@ -14,7 +14,7 @@ from nibabel.orientations import apply_orientation
 from polycontrast import config
 from polycontrast.data import intensity
 from polycontrast.errors import UserError
-from polycontrast.infer import synthesizer as module
+from polycontrast.infer import slices as module
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io import nifti
 from polycontrast.io.volume import Geometry, Volume

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from polycontrast.nets.critic import StarCritic
-from polycontrast.nets.layers import init_normal
+from polycontrast.nets.layers import OwnBatchNorm, init_normal
+from polycontrast.nets.patch_critic import PatchCritic, smallest
 from polycontrast.nets.segmenter import TumourSegmenter
 from polycontrast.nets.skip_generator import SkipGenerator
 
@@ -19,7 +20,6 @@ def count(network: nn.Module) -> int:
 @pytest.mark.parametrize("size", [(32, 32), (64, 32), (32, 96)])
 def test_the_generator_keeps_any_size_that_is_a_multiple(size: tuple[int, int]) -> None:
     generator = SkipGenerator(4, 2, levels=5, base=2)
-    assert generator.multiple == 32
     assert generator(noise(2, 4, *size)).shape == (2, 2, *size)
 
 
@@ -119,3 +119,114 @@ def test_widths_double_until_eight_times_the_base() -> None:
     widths = [layer[-1 if i in (0, 4) else -2].out_channels for i, layer in enumerate(SkipGenerator(1, 1, 5, 2).down)]
     assert widths == [2, 4, 8, 16, 16]
     assert count(SkipGenerator(1, 1, 5, 4)) > 3 * count(SkipGenerator(1, 1, 5, 2))
+
+
+def without_norms(critic: PatchCritic) -> PatchCritic:
+    """A norm's statistics tie every score to every pixel: what the convolutions see is seen without them."""
+    for i, layer in enumerate(critic.layers):
+        if "Norm" in type(layer).__name__:
+            critic.layers[i] = nn.Identity()
+    return critic.double()
+
+
+@pytest.mark.parametrize(("levels", "field", "dims"), [(1, 16, 2), (2, 34, 2), (3, 70, 2), (1, 16, 3)])
+def test_a_score_of_the_patch_critic_sees_its_field_of_pixels_and_no_other(levels: int, field: int, dims: int) -> None:
+    torch.manual_seed(0)
+    critic = without_norms(PatchCritic(1, levels, base=4, dims=dims))
+    x = noise(1, 1, *[128 if dims == 2 else 24] * dims).double().requires_grad_(True)
+    scores = critic(x)
+    (slope,) = torch.autograd.grad(scores[(0, 0, *(n // 2 for n in scores.shape[2:]))], x)
+    seen = slope.nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [1, 1, *[field] * dims]
+    assert len(seen) == field**dims
+
+
+def test_the_patch_critic_has_no_norm_at_its_ends_and_no_bias_before_a_batch_norm() -> None:
+    critic = PatchCritic(6, base=4)
+    assert critic(noise(1, 6, 256, 256)).shape == (1, 1, 30, 30)  # as many as published
+    norms = [i for i, layer in enumerate(critic.layers) if isinstance(layer, OwnBatchNorm)]
+    convolutions = {i: layer for i, layer in enumerate(critic.layers) if isinstance(layer, nn.Conv2d)}
+    assert [layer.out_channels for layer in convolutions.values()] == [4, 8, 16, 32, 1]
+    assert [layer.stride[0] for layer in convolutions.values()] == [2, 2, 2, 1, 1]
+    assert {i + 1 for i in list(convolutions)[1:-1]} == set(norms)
+    assert [layer.bias is None for layer in convolutions.values()] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_the_smallest_image_gets_one_score_of_the_patch_critic_and_a_smaller_one_none(levels: int) -> None:
+    edge, critic = smallest(levels), PatchCritic(1, levels, base=2)
+    assert critic(noise(2, 1, edge, edge)).shape == (2, 1, 1, 1)
+    with pytest.raises(RuntimeError):
+        critic(noise(2, 1, edge - 1, edge - 1))
+
+
+def test_the_patch_critic_by_instances_judges_each_image_by_itself() -> None:
+    torch.manual_seed(0)
+    x = noise(3, 2, 32, 32)
+    by_instance, by_batch = PatchCritic(2, base=2, norm="instance"), PatchCritic(2, base=2)
+    torch.testing.assert_close(by_instance(x)[:1], by_instance(x[:1]))
+    assert not torch.allclose(by_batch(x)[:1], by_batch(x[:1]))
+
+
+def test_the_generator_with_batch_norm_mixes_a_batch_in_training_alone() -> None:
+    torch.manual_seed(0)
+    generator = SkipGenerator(1, 1, levels=4, base=4, norm="batch")
+    x = noise(3, 1, 16, 16)
+    assert not torch.allclose(generator(x)[:1], generator(x[:1]))
+    generator.eval()
+    torch.testing.assert_close(generator(x)[:1], generator(x[:1]))
+
+
+def test_the_generators_convolutions_have_no_bias_before_a_batch_norm() -> None:
+    generator = SkipGenerator(1, 1, levels=4, base=2, norm="batch")
+    biased = [name for name, _ in generator.named_parameters() if name.endswith("bias")]
+    norms = [name for name, module in generator.named_modules() if isinstance(module, OwnBatchNorm)]
+    assert set(biased) == {"up.0.1.bias", *(f"{name}.bias" for name in norms)}
+    assert len(norms) == 2 + 3  # not the first, not the innermost; all expansions but the last
+
+
+def test_dropout_is_between_the_widest_levels_and_in_training_alone() -> None:
+    torch.manual_seed(0)
+    generator = SkipGenerator(1, 1, levels=7, base=2, dropout=True)
+    dropped = {i: m.p for i, up in enumerate(generator.up) for m in up if isinstance(m, nn.Dropout)}
+    assert dropped == {4: 0.5, 5: 0.5}
+    x = noise(1, 1, 128, 128)
+    assert not torch.equal(generator(x), generator(x))
+    generator.eval()
+    assert torch.equal(generator(x), generator(x))
+    assert not any(isinstance(m, nn.Dropout) for m in SkipGenerator(1, 1, levels=7, base=2).modules())
+
+
+@pytest.mark.parametrize("edges", [(6, 5), (6, 5, 4)])
+def test_own_batch_norm_is_the_librarys_in_training(edges: tuple[int, ...]) -> None:
+    own = OwnBatchNorm(3)
+    library = (nn.BatchNorm2d if len(edges) == 2 else nn.BatchNorm3d)(3)
+    init_normal(own)
+    library.load_state_dict(own.state_dict())
+    for seed in range(2):
+        x = noise(4, 3, *edges, seed=seed)
+        assert torch.equal(own(x), library(x))
+    for (name, a), (other, b) in zip(own.state_dict().items(), library.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("edges", [(6, 5), (6, 5, 4)])
+def test_own_batch_norm_evaluates_every_image_by_itself(edges: tuple[int, ...]) -> None:
+    own = OwnBatchNorm(3)
+    with torch.no_grad():
+        own.weight.copy_(torch.tensor([1.0, 2.0, -1.0]))
+        own.bias.copy_(torch.tensor([0.0, 1.0, 5.0]))
+    own(100 + noise(4, 3, *edges, seed=1))  # running statistics that would be far off
+    own.eval()
+    x = noise(4, 3, *edges)
+    together = own(x)
+    torch.testing.assert_close(own(x[1:2]), together[1:2])
+    torch.testing.assert_close(own(3 * x + 7), together, atol=1e-3, rtol=1e-3)  # of any gain and offset
+    torch.testing.assert_close(together.flatten(2).mean(2), own.bias.expand(4, 3), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own.train()(x[:1]), together[:1])  # a batch of one: as in training
+
+
+def test_own_batch_norm_refuses_what_is_no_image() -> None:
+    with pytest.raises(ValueError, match="size"):
+        OwnBatchNorm(3)(noise(4, 3))

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from polycontrast import recipes
+from polycontrast.data.batches import Batch
 from polycontrast.data.cache import cached
-from polycontrast.data.dataset import Batch, SliceDataset
+from polycontrast.data.dataset import SliceDataset
 from polycontrast.io.files import read_json
 from polycontrast.io.layout import find_cases
 from polycontrast.recipes import Recipe

@@ -12,8 +12,10 @@ import torch
 
 from polycontrast import recipes, runs, systems
 from polycontrast.data.augment import Augmentation
+from polycontrast.data.batches import Batch
 from polycontrast.data.cache import Entry
-from polycontrast.data.dataset import Batch, DataConfig, SliceDataset
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.dataset import SliceDataset
 from polycontrast.errors import UserError
 from polycontrast.recipes import Recipe
 from polycontrast.systems.base import OptimiserConfig
@@ -219,7 +221,7 @@ def test_every_slice_is_seen_once_before_any_is_seen_twice(entries: list[Entry],
             return super().batch(indices)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "SliceDataset", Noting)
+        patch.setattr(loop, "open_dataset", lambda config, source, seed, *_: Noting(source, config, seed))
         patch.setattr(loop, "preview", lambda *_: None)
         train(tiny.recipe(), entries, tmp_path / "run", progress=False)
     assert seen[:40] == list(range(40))

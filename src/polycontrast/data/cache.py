@@ -28,6 +28,8 @@ from polycontrast.io.labels import REGIONS  # in this order bits 0, 1, 2 of lesi
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Geometry
 
+Part = slice | int | tuple[slice, ...]  # one index of the stored axes, or one for each
+
 RULES = 1  # raise when what an entry holds, or how it is computed, changes
 
 
@@ -50,14 +52,14 @@ class Entry:
     spacing: tuple[float, float, float]
     area: NDArray[np.float32]
 
-    def images(self, z: slice | int) -> NDArray[np.float16]:
-        """Slices [..., C, X, Y] of the box in normalised units, read when asked for."""
+    def images(self, z: Part) -> NDArray[np.float16]:
+        """Slices [..., C, X, Y] of the box in normalised units (or a part of them), read when asked for."""
         return np.array(np.load(self.folder / "images.npy", mmap_mode="r")[z])
 
-    def mask(self, z: slice | int) -> NDArray[np.bool_]:
+    def mask(self, z: Part) -> NDArray[np.bool_]:
         return np.array(np.load(self.folder / "mask.npy", mmap_mode="r")[z])
 
-    def lesion(self, z: slice | int, region: str = "whole") -> NDArray[np.bool_]:
+    def lesion(self, z: Part, region: str = "whole") -> NDArray[np.bool_]:
         """Where the region is, [..., X, Y]; all False where the case has no segmentation."""
         bits = np.array(np.load(self.folder / "lesion.npy", mmap_mode="r")[z])
         return (bits >> REGIONS.index(region) & 1).astype(bool)

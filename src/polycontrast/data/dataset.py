@@ -1,183 +1,110 @@
-"""Cases -> slices -> Batch. What a sample holds depends on (seed, its global index) alone, never on rank or worker."""
+"""Cases -> slices -> Batch."""
 
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from polycontrast.data import augment, grid, intensity
-from polycontrast.data.augment import Augmentation
+from polycontrast.data import augment
+from polycontrast.data.batches import AUGMENT, Batch, Dataset, Outputs, Shuffle, Units
 from polycontrast.data.cache import Entry
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.slabs import read_slab, to_units
+from polycontrast.data.units import fit_units
 from polycontrast.errors import UserError
-from polycontrast.io.volume import Array
 
-Units = Literal["slice-max", "volume"]
-_PERMUTE, _AUGMENT = 1, 2  # streams of randomness that must not coincide
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What a model sees of a volume.
-
-    contrasts: the recipe's contrasts, in the order of every batch. extent, size: the in-plane frame, mm and pixels.
-    units: "slice-max" (the paper's: each slice by its own maximum, to [-1, 1]) or "volume" (normalised units v as
-    2 v - 1). min_area: a slice is kept if each contrast has more non-zero voxels than this, in mm^2.
-    slab: adjacent slices per sample (odd). lesion: whether a case without a segmentation is of no use: a system that
-    learns from the lesion would take its absence for health.
-    """
-
-    contrasts: tuple[str, ...] = ("T1", "T1ce", "T2", "FLAIR")
-    extent: float = 240.0
-    size: int = 128
-    units: Units = "slice-max"
-    min_area: float = 2000.0
-    slab: int = 1
-    lesion: bool = True
-    augmentation: Augmentation | None = None
-
-    @property
-    def frame(self) -> grid.Frame:
-        return grid.Frame(self.extent, self.size)
+Place = tuple[Entry, int]
+Sample = tuple[Tensor, Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B samples on one device.
-
-    images [B, C, K, H, W] in the system's units, zeros where absent; present [B, C] bool; mask [B, 1, K, H, W] bool;
-    lesion [B, L, K, H, W] bool, L = whole tumour; index [B]: each sample's global index, from which its randomness
-    derives; dims: 2 for slabs of K slices, 3 for patches.
-    """
-
-    images: Tensor
-    present: Tensor
-    mask: Tensor
-    lesion: Tensor
-    index: tuple[int, ...]
-    dims: int = 2
-
-    def to(self, device: torch.device) -> "Batch":
-        names = ("images", "present", "mask", "lesion")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
-
-
-def to_units(slices: Array, units: Units, peak: Array | None = None) -> Array:
-    """Normalised slices (units "volume") or raw slices ("slice-max", `peak` = their maxima) -> the system's [-1, 1]."""
-    if units == "volume":
-        return np.asarray(2 * slices - 1, dtype=np.float32)
-    peak = intensity.slice_max(slices) if peak is None else peak
-    return np.asarray(2 * slices / peak - 1, dtype=np.float32)
-
-
-class SliceDataset:
+class SliceDataset(Dataset[DataConfig]):
     """The slices (or slabs) of a cohort that a recipe trains on.
 
-    entries: cached cases; those that lack a contrast of the recipe, or the segmentation where one is needed, are
-    left out (`left_out` names them).
-    len() is the number of slices; `sample(i)` is defined for every i >= 0: each pass over the cohort is a permutation
-    of it, drawn from (seed, pass).
+    entries: cached cases. Where pairs are wanted, those that lack a contrast of the recipe are left out, and so is
+    whoever lacks the segmentation where one is needed (`left_out` names them). Unpaired, every contrast has its own
+    places, of all cases that have it, in its own order.
     """
 
     def __init__(self, entries: Sequence[Entry], config: DataConfig, seed: int = 0) -> None:
-        complete = [
-            e for e in entries if set(config.contrasts) <= set(e.contrasts) and (e.segmented or not config.lesion)
-        ]
-        self.left_out = tuple(e.id for e in entries if e not in complete)
-        self.entries, self.config, self.seed = complete, config, seed
-        self.places = [(e, int(z)) for e in complete for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
-        if not self.places:
-            raise UserError(
-                f"no slice to train on: {len(entries)} cases, {len(complete)} of them with all of "
-                f"{', '.join(config.contrasts)}{' and a segmentation' if config.lesion else ''}, none of these with a "
-                f"slice of more than {config.min_area:g} mm^2",
-                hint="check the folder and the roles of the split file with `polycontrast check`",
-            )
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+        needed = (config.contrasts,) if config.paired else tuple((c,) for c in config.contrasts)
+        useful = [
+            e for e in entries
+            if any(set(some) <= set(e.contrasts) for some in needed) and (e.segmented or not config.lesion)
+        ]  # fmt: skip
+        self.left_out = tuple(e.id for e in entries if e not in useful)
+        self.entries, self.config, self.seed = useful, config, seed
+        self._places = [places(useful, some, config) for some in needed]
+        self._shuffles = [Shuffle(len(p), seed, *([i] if i else [])) for i, p in enumerate(self._places)]
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        return tuple(e.id for e in self.entries)
+
+    @property
+    def places(self) -> list[Place]:
+        """Case and slice of every sample (of the first contrast, where contrasts are not paired)."""
+        return self._places[0]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return max(map(len, self._places))
 
-    def place(self, index: int) -> tuple[Entry, int]:
-        """Which case and slice the sample with this global index shows."""
-        epoch, position = divmod(index, len(self.places))
-        cached_epoch, order = self._order
-        if cached_epoch != epoch:
-            order = np.random.default_rng((self.seed, _PERMUTE, epoch)).permutation(len(self.places))
-            self._order = (epoch, order)
-        return self.places[int(order[position])]
+    def place(self, index: int, stream: int = 0) -> Place:
+        """Which case and slice the sample with this global index shows; stream: of which contrast, if unpaired."""
+        return self._places[stream][self._shuffles[stream](index)]
 
-    def sample(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """images [C, K, H, W] float32, mask [1, K, H, W] bool, lesion [1, K, H, W] bool."""
-        entry, z = self.place(index)
-        images, mask, lesion = read_slab(entry, z, self.config)
-        if self.config.augmentation is not None:
-            rng = np.random.default_rng((self.seed, _AUGMENT, index))
-            transform = augment.sample(self.config.augmentation, len(images), rng)
-            images, mask, lesion = augment.apply(transform, images, mask, lesion)
-        return torch.from_numpy(to_units(images.numpy(), self.config.units)), mask, lesion
+    def sample(self, index: int) -> Sample:
+        """images [C, K, H, W] float32, mask [1, K, H, W] bool, lesion [1, K, H, W] bool (of the first, if unpaired)."""
+        if self.config.paired:
+            return read_sample(self.place(index), self.config, self.seed, index)
+        singles = [
+            read_sample(
+                self.place(index, i), replace(self.config, contrasts=(name,)), self.seed, index, *([i] if i else [])
+            )
+            for i, name in enumerate(self.config.contrasts)
+        ]
+        return torch.cat([images for images, _, _ in singles]), singles[0][1], singles[0][2]
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The samples with these global indices."""
         images, mask, lesion = (torch.stack(t) for t in zip(*map(self.sample, indices), strict=True))
         present = torch.ones(images.shape[:2], dtype=torch.bool)
         return Batch(images, present, mask, lesion, tuple(indices))
 
-    def batches(
-        self, first: int, size: int, rank: int = 0, world: int = 1, *, ahead: bool = True
-    ) -> Generator[Batch, None, None]:
-        """Endless batches from the global index `first` on; each rank gets its share of every batch of `size`.
+    def examples(self, rows: int) -> tuple[Batch, list[str]]:
+        if not self.config.paired:
+            whole = [e for e in self.entries if set(self.config.contrasts) <= set(e.contrasts)]
+            if whole:
+                return SliceDataset(whole, replace(self.config, paired=True), self.seed).examples(rows)
+        chosen = [i * len(self) // rows for i in range(rows)]
+        return self.batch(chosen), [self.place(i)[0].id for i in chosen]
 
-        ahead: read the next batch in a thread while the caller computes. That helps a caller that waits for a GPU; one
-        that computes on the CPU is slowed, since the thread's own pool makes OpenMP believe that cores are short.
-        """
-        share = size // world
-
-        def indices(start: int) -> range:
-            return range(start + rank * share, start + (rank + 1) * share)
-
-        if not ahead:
-            while True:
-                yield self.batch(indices(first))
-                first += size
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting = pool.submit(self.batch, indices(first))
-            while True:
-                first += size
-                ready, waiting = waiting, pool.submit(self.batch, indices(first))
-                yield ready.result()
+    def units(self, outputs: Outputs | None = None) -> Units:
+        return fit_units(self.entries, self.config, outputs)
 
 
-def read_slab(entry: Entry, z: int, config: DataConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """A slab around slice z of the entry's box, framed: images [C, K, H, W], mask and lesion [1, K, H, W].
+def read_sample(place: Place, config: DataConfig, seed: int, *stream: int) -> Sample:
+    """The slab at this place, augmented by the random numbers of `stream` (an index first), in the system's units."""
+    images, mask, lesion = read_slab(*place, config)
+    if config.augmentation is not None:
+        rng = np.random.default_rng((seed, AUGMENT, *stream))
+        transform = augment.sample(config.augmentation, len(images), rng)
+        images, mask, lesion = augment.apply(transform, images, mask, lesion)
+    return torch.from_numpy(to_units(images.numpy(), config.units)), mask, lesion
 
-    Images are normalised ("volume") or in file units ("slice-max": the rule then needs the raw values).
-    Slices beyond the box are empty.
-    """
-    half = config.slab // 2
-    depth = entry.box[2][1] - entry.box[2][0]
-    low, high = max(0, z - half), min(depth, z + half + 1)
-    stored = entry.images(slice(low, high)).astype(np.float32)  # [K, C, X, Y]
-    order = [entry.contrasts.index(c) for c in config.contrasts]
-    mask = entry.mask(slice(low, high))
-    images = stored[:, order].transpose(1, 0, 2, 3)
-    if config.units == "slice-max":
-        raw = [entry.intensities[o].undo(i, mask) for o, i in zip(order, images, strict=True)]
-        images = np.maximum(np.stack(raw), 0)
-    frame = config.frame
-    start = frame.place(entry.box, entry.shape, entry.spacing)
-    start = (start[0] - entry.box[0][0], start[1] - entry.box[1][0])
-    width, size = frame.pixels(entry.spacing), (config.size, config.size)
 
-    def framed(array: Array) -> Tensor:
-        out = np.zeros((array.shape[0], config.slab, *size), dtype=np.float32)
-        first = low - (z - half)
-        out[:, first : first + high - low] = grid.resize(grid.cut(array, start, width), size)
-        return torch.from_numpy(out)
-
-    regions = np.stack([mask, entry.lesion(slice(low, high))]).astype(np.float32)
-    mask_and_lesion = framed(regions) >= 0.5
-    return framed(images), mask_and_lesion[:1], mask_and_lesion[1:]
+def places(entries: Sequence[Entry], contrasts: Sequence[str], config: DataConfig) -> list[Place]:
+    """Every slice of these cases on which each of the contrasts is large enough; a UserError if there is none."""
+    complete = [e for e in entries if set(contrasts) <= set(e.contrasts)]
+    found = []
+    for entry in complete:
+        shown = entry.area[[entry.contrasts.index(c) for c in contrasts]] > config.min_area
+        found += [(entry, int(z)) for z in np.flatnonzero(shown.all(axis=0))]
+    if not found:
+        raise UserError(
+            f"no slice to train on: {len(complete)} cases have all of {', '.join(contrasts)}"
+            f"{' and a segmentation' if config.lesion else ''}, none of them a slice of more than "
+            f"{config.min_area:g} mm^2",
+            hint="check the folder and the roles of the split file with `polycontrast check`",
+        )
+    return found

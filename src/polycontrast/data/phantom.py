@@ -109,6 +109,7 @@ def write_cohort(
     shape: tuple[int, int, int] = (240, 240, 155),
     spacing: float = 1.0,
     jitter: float = 0.1,
+    contrasts: tuple[str, ...] = DEFAULT,
 ) -> Path:
     """Writes cases Phantom_00000 ... of seeds seed, seed + 1 ... and `split.json`; returns the folder.
 
@@ -118,7 +119,7 @@ def write_cohort(
         raise UserError(f"a cohort of {count} cannot fill three roles", hint="ask for 3 phantoms or more")
     names = [f"Phantom_{i:05d}" for i in range(count)]
     for i, name in enumerate(names):
-        write_case(make(seed + i, shape, spacing, jitter=jitter), folder, name)
+        write_case(make(seed + i, shape, spacing, contrasts=contrasts, jitter=jitter), folder, name)
     few = max(1, count // 5)
     split = {
         "gan": names[: count - 2 * few],

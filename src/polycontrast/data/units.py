@@ -3,32 +3,40 @@
 So every system's volumes are written and judged in the same units, whatever normalisation its paper used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from polycontrast.data import intensity
+from polycontrast.data.batches import Outputs, Units
 from polycontrast.data.cache import Entry
-from polycontrast.data.dataset import DataConfig, read_slab, to_units
-from polycontrast.io.volume import Array
+from polycontrast.data.configs import DataConfig
+from polycontrast.data.slabs import read_slab, to_units
 
-Units = dict[str, tuple[float, float]]
+VOLUME = (0.5, 0.5)  # v = x / 2 + 1 / 2
 _SLICES = 1000  # plenty for two numbers
 
 
-def fit_units(
-    entries: Sequence[Entry], config: DataConfig, outputs: Callable[[Array], dict[str, Array]] | None = None
-) -> Units:
+def fit_units(entries: Sequence[Entry], config: DataConfig, outputs: Outputs | None = None) -> Units:
     """{contrast: (gain, offset)} such that gain * x + offset is nearest, in least squares over the brain voxels of
     these cases, to the real image's normalised value; x is the value in the system's units.
 
     outputs: a slab [C, K, H, W] in the system's units -> {contrast: what the system makes of it, [K, H, W]}: x is then
     the system's output. A contrast it does not give (or None): x is the real image.
     A slice's own maximum is noise to the volume's units, so that the map of real values is too steep for a prediction.
-    For "volume" units the map is exact whatever the system: v = x / 2 + 1 / 2.
+    For "volume" units the map is exact whatever the system: v = x / 2 + 1 / 2. Unpaired, each contrast is fitted alone
+    on real images: to set an output beside its truth would be to use the pair.
     """
     if config.units == "volume":
-        return dict.fromkeys(config.contrasts, (0.5, 0.5))
+        return dict.fromkeys(config.contrasts, VOLUME)
+    if not config.paired:
+        return {
+            name: fit_units(
+                [e for e in entries if name in e.contrasts], replace(config, contrasts=(name,), paired=True)
+            )[name]
+            for name in config.contrasts
+        }
     moments = {c: np.zeros(5) for c in config.contrasts}  # n, sum x, sum v, sum x^2, sum x v
     places = [(e, int(z)) for e in entries for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
     for entry, z in places[:: max(1, len(places) // _SLICES)]:

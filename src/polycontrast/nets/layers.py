@@ -1,6 +1,8 @@
 """Layers by dimension: 2-D or 3-D by one argument."""
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
@@ -33,3 +35,26 @@ def init_normal(module: nn.Module, sd: float = 0.02) -> None:
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(layer.weight, 1.0, sd)
             nn.init.zeros_(layer.bias)
+
+
+class OwnBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm that normalises every image by itself when evaluating.
+
+    pix2pix is published so: trained with batches of one, it uses the test image's own statistics (Isola et al. 2017,
+    section 3.4), and a result that depends on the other slices of a batch is of no use. Keys are those of batch norm.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in (4, 5):
+            raise ValueError(f"expected [B, C, *size], got {tuple(input.shape)}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(input)
+        return F.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+def with_planes(image: Tensor, label: Tensor) -> Tensor:
+    """image [B, n, *size] and label [B, c] -> [B, n + c, *size]: each label as a constant plane."""
+    planes = label.view(*label.shape, *[1] * (image.dim() - 2)).expand(-1, -1, *image.shape[2:])
+    return torch.cat([image, planes.to(image.dtype)], dim=1)

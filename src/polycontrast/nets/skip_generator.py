@@ -1,43 +1,54 @@
 """pix2pix's U-Net generator (Isola et al. 2017, appendix 6.1.1): 4x4 stride-2 convolutions, a skip at every level."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from polycontrast.nets.layers import conv, conv_transpose, init_normal, instance_norm
+from polycontrast.nets.layers import OwnBatchNorm, conv, conv_transpose, init_normal, instance_norm
 
 
 class SkipGenerator(nn.Module):
     """`unet_128` is seven levels, `unet_256` eight; level widths base, 2 base, 4 base, then 8 base.
 
-    x [B, inputs, *size] -> [B, outputs, *size]; every size must be a multiple of 2**levels. Instance norm without
-    affine and without running statistics: a slice is normalised by itself in training and synthesis alike.
-    tanh: end in (-1, 1); otherwise linear.
+    x [B, inputs, *size] -> [B, outputs, *size]; every size must be a multiple of 2**levels.
+    norm: "instance" (without affine and running statistics: a slice is normalised by itself always) or "batch" (by its
+    batch when training, by itself when evaluating; convolutions that it follows then have no bias). dropout: half of
+    the values are dropped after each expansion between two 8 base levels, when training. tanh: end in (-1, 1);
+    otherwise linear.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, levels: int = 7, base: int = 64, dims: int = 2, tanh: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        levels: int = 7,
+        base: int = 64,
+        dims: int = 2,
+        tanh: bool = True,
+        norm: Literal["instance", "batch"] = "instance",
+        dropout: bool = False,
     ) -> None:
         super().__init__()
-        self.multiple = 2**levels
         widths = [base * min(2**level, 8) for level in range(levels)]
-        norm = instance_norm(dims)
+        layer = instance_norm(dims) if norm == "instance" else OwnBatchNorm
+        bias = norm == "instance"
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for level, width in enumerate(widths):
             below = inputs if level == 0 else widths[level - 1]
             outermost, innermost = level == 0, level == levels - 1
             contract: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
-            contract.append(conv(dims)(below, width, 4, 2, 1))
+            contract.append(conv(dims)(below, width, 4, 2, 1, bias=bias))
             if not (outermost or innermost):
-                contract.append(norm(width))
-            expand: list[nn.Module] = [nn.ReLU()]
-            expand.append(
-                conv_transpose(dims)(width * (1 if innermost else 2), outputs if outermost else below, 4, 2, 1)
-            )
+                contract.append(layer(width))
+            wide, out = width * (1 if innermost else 2), outputs if outermost else below
+            expand: list[nn.Module] = [nn.ReLU(), conv_transpose(dims)(wide, out, 4, 2, 1, bias=bias or outermost)]
             if not outermost:
-                expand.append(norm(below))
+                expand.append(layer(below))
+            if dropout and width == below and not innermost:
+                expand.append(nn.Dropout(0.5))
             self.down.append(nn.Sequential(*contract))
             self.up.append(nn.Sequential(*expand))
         self.last: Callable[[Tensor], Tensor] = torch.tanh if tanh else lambda x: x

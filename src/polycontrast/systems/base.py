@@ -5,15 +5,21 @@ and never steps an optimiser.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polycontrast.data.dataset import Batch, DataConfig
+from polycontrast.data.batches import Batch
+from polycontrast.data.configs import AnyData, DataConfig
+from polycontrast.errors import UserError
+
+GENERATOR, DISCRIMINATOR, SEGMENTER = "generator", "discriminator", "segmenter"  # the players' names in every system
 
 
 class Term(NamedTuple):
@@ -25,14 +31,18 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Adam of one player. schedule: (fraction of the phase's images, rate) steps, the first at 0."""
+    """Adam of one player. schedule: (fraction of the phase's images, rate), the first at 0; the rate steps there or, if
+    `linear`, is interpolated."""
 
     schedule: tuple[tuple[float, float], ...] = ((0.0, 2e-4),)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
+    linear: bool = False
 
     def rate(self, fraction: float) -> float:
         """The learning rate when this fraction of the phase's images has been seen."""
+        if self.linear:
+            return float(np.interp(fraction, [f for f, _ in self.schedule], [rate for _, rate in self.schedule]))
         return [rate for start, rate in self.schedule if start <= fraction][-1]
 
 
@@ -42,6 +52,14 @@ class Phase:
 
     name: str
     images: int
+    turns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a step stands: its phase's name and the players that take a turn in it, in order."""
+
+    phase: str
     turns: tuple[str, ...]
 
 
@@ -61,14 +79,26 @@ class SampleRng:
         dtype = torch.float32 if self._device.type == "mps" else torch.float64
         return torch.tensor([s.random() for s in self._streams], dtype=dtype, device=self._device)
 
+    def normal_like(self, x: Tensor) -> Tensor:
+        """Standard normal numbers in the shape, type and place of x [B, ...]."""
+        drawn = np.stack([s.standard_normal(x.shape[1:]) for s in self._streams])
+        return torch.from_numpy(drawn).to(x.device, x.dtype)
+
 
 class System(ABC):
     """One method. `players` are the groups of networks that share one optimiser and take turns.
 
-    synthesizers: the players that synthesis needs, whose weights are published. bfloat16, channels_last: the players
-    that `run` computes so (the loop sets them); losses and penalties are always outside autocast, in float32.
+    have, want: the contrasts it is given and makes. any_source: one of `have` suffices, and is told to it (a unified
+    system); otherwise all are needed. most_have, most_want: how many of each it was made for, None for any number.
+    synthesizers: the players that synthesis needs, whose weights are published. multiple: what every edge of an image
+    must be a multiple of. bfloat16, channels_last: the players that `run` computes so (the loop sets them); losses and
+    penalties are always outside autocast, in float32.
     """
 
+    any_source: bool = False
+    most_have: int | None = None
+    most_want: int | None = None
+    multiple: int = 1
     players: dict[str, nn.Module]
     optimisers: dict[str, OptimiserConfig]
     have: tuple[str, ...]
@@ -77,15 +107,19 @@ class System(ABC):
     bfloat16: frozenset[str] = frozenset()
     channels_last: frozenset[str] = frozenset()
 
-    def __init__(self, data: DataConfig) -> None:
+    def __init__(self, data: AnyData) -> None:
         self.data = data
 
     @abstractmethod
     def phases(self, images: int) -> list[Phase]:
         """How a training of this many images is divided."""
 
+    def turns(self, phase: Phase, updates: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Who takes a turn in the step that follows `updates` others; all of the phase's players, unless overridden."""
+        return phase.turns
+
     @abstractmethod
-    def draw(self, batch: Batch, phase: str, rng: SampleRng) -> Any:
+    def draw(self, batch: Batch, step: Step, rng: SampleRng) -> Any:
         """Once a step: everything random, and every fake that more than one turn uses."""
 
     @abstractmethod
@@ -93,8 +127,52 @@ class System(ABC):
         """The named terms that this player minimises in its turn."""
 
     @abstractmethod
+    def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """`synthesize` of images whose edges are multiples of `multiple`, with the networks in evaluation mode."""
+
+    @torch.no_grad()
     def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-        """images [B, len(have), K, H, W] in the system's units -> ([B, len(want), 1, H, W], scale or None)."""
+        """images [B, len(have), K, H, W] in the system's units -> ([B, len(want), K', H, W], scale or None).
+
+        K' is 1 for slabs of slices, K for photographs and patches. Edges of any length: images are padded by their
+        outermost values and the estimates cropped back. Nothing depends on the other images of a batch.
+        """
+        sides = self.data.dims
+        padding = [p for n in reversed(images.shape[-sides:]) for p in (0, -n % self.multiple)] + [0, 0] * (3 - sides)
+        padded = F.pad(images, padding, mode="replicate") if any(padding) else images
+        with self._evaluating():
+            made = self._synthesize(padded, have, want)
+        image, scale = (None if x is None else _corner(x, images.shape[-sides:]) for x in made)
+        assert image is not None
+        return image, scale
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        modes = {name: self.players[name].training for name in self.synthesizers}
+        for name in modes:
+            self.players[name].eval()
+        try:
+            yield
+        finally:
+            for name, mode in modes.items():
+                self.players[name].train(mode)
+
+    def sources(self, given: Collection[str]) -> tuple[str, ...]:
+        """Which of the given contrasts it will use; a UserError if what it needs is not among them."""
+        found = tuple(name for name in self.have if name in given)
+        if self.any_source and found:
+            return found[:1]
+        if not found or len(found) < len(self.have):
+            needed = " or ".join(self.have) if self.any_source else ", ".join(n for n in self.have if n not in given)
+            raise UserError(
+                f"needs {needed}, found {', '.join(given) or 'nothing'}",
+                hint="give that contrast, or use a model that was trained without it",
+            )
+        return found
+
+    def targets(self, sources: Sequence[str]) -> tuple[str, ...]:
+        """What it can make of these sources."""
+        return tuple(name for name in self.want if name not in sources)
 
     def extra_state(self) -> dict[str, Any]:
         """What must survive a resume beside weights and optimisers (image pools and the like)."""
@@ -104,13 +182,15 @@ class System(ABC):
         if state:
             raise ValueError(f"{type(self).__name__} keeps no extra state, found {sorted(state)}")
 
-    def run(self, player: str, x: Tensor) -> Any:
-        """The player's network on x, under bf16 autocast if the player is in `bfloat16`; float32 comes back."""
+    def run(self, player: str, *inputs: Tensor, part: str = "") -> Any:
+        """The player's network (or a part of it by its dotted name) on the inputs, under bf16 autocast if the player is
+        in `bfloat16`; float32 comes back."""
         if player in self.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=player in self.bfloat16):
-            out = self.players[player](x)
-        return tuple(map(_widen, out)) if isinstance(out, tuple) else _widen(out)
+            layout = torch.channels_last if self.data.dims == 2 else torch.channels_last_3d
+            inputs = tuple(x.contiguous(memory_format=layout) for x in inputs)
+        with torch.autocast(inputs[0].device.type, dtype=torch.bfloat16, enabled=player in self.bfloat16):
+            out = self.players[player].get_submodule(part)(*inputs)
+        return _widen(out)
 
     def to(self, device: torch.device) -> "System":
         for network in self.players.values():
@@ -118,5 +198,46 @@ class System(ABC):
         return self
 
 
-def _widen(x: Tensor) -> Tensor:
-    return x.float() if x.dtype is torch.bfloat16 else x
+def _widen(out: Any) -> Any:
+    if isinstance(out, tuple | list):
+        return tuple(map(_widen, out))
+    return out.float() if out.dtype is torch.bfloat16 else out
+
+
+def _corner(x: Tensor, size: Sequence[int]) -> Tensor:
+    for axis, n in zip(range(-len(size), 0), size, strict=True):
+        x = x.narrow(axis, 0, n)
+    return x
+
+
+def check_paired(name: str, data: AnyData) -> None:
+    """UserError unless a sample shows one and the same thing in every contrast, in single planes or patches."""
+    if not data.paired or (isinstance(data, DataConfig) and data.slab != 1):
+        raise UserError(
+            f"{name} learns from pairs: the same slice, patch or photograph in every contrast",
+            hint="give it paired data and slab 1; cyclegan, discogan and unit learn without pairs",
+        )
+
+
+def check_size(name: str, data: AnyData, edge: int, remedy: str = "") -> None:
+    """UserError if the discriminator, which needs images of this edge, is left nothing of the data's."""
+    if data.size < edge:
+        raise UserError(
+            f"images of {data.size} pixels are too small for the discriminator of {name}, which needs {edge}",
+            hint=f"raise size{remedy}",
+        )
+
+
+def joined(batch: Batch, contrasts: Sequence[str], names: Sequence[str]) -> Tensor:
+    """The named contrasts of a batch as channels: [B, len(names) * K, H, W] (or [B, len(names), D, H, W] in 3-D)."""
+    return as_channels(batch.images[:, [contrasts.index(name) for name in names]], batch.dims)
+
+
+def as_channels(images: Tensor, dims: int) -> Tensor:
+    """[B, n, K, H, W] -> [B, n * K, H, W]; 3-D patches are channels already."""
+    return images.flatten(1, 2) if dims == 2 else images
+
+
+def as_contrasts(made: Tensor, number: int, dims: int) -> Tensor:
+    """The way back: [B, n * K, H, W] -> [B, n, K, H, W]."""
+    return made.unflatten(1, (number, -1)) if dims == 2 else made

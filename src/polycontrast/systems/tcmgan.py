@@ -16,7 +16,8 @@ Deviations from the released code, each on purpose:
 * weights are parameters of the configuration (the released code leaves them undefined);
 * generator and segmenter are saved apart (the released code writes one over the other);
 * roles come from a split file by subject (the released split depends on hash and file order);
-* the segmenter's pre-training is counted in images, so that it scales with a run's length.
+* the segmenter's pre-training is counted in images, so that it scales with a run's length;
+* several source contrasts may be given, as channels; the paper has one.
 
 At synthesis: instance norm uses the slice itself, there is no dropout, nothing depends on the batch. The segmenter is
 not used. While the generator takes its turn, the segmenter stays in training mode (batch statistics), as released.
@@ -30,19 +31,32 @@ import torch
 from torch import Tensor
 
 from polycontrast import losses
-from polycontrast.data.dataset import Batch, DataConfig
+from polycontrast.data.batches import Batch
+from polycontrast.data.configs import AnyData, DataConfig
 from polycontrast.errors import UserError
 from polycontrast.nets.critic import StarCritic
+from polycontrast.nets.layers import with_planes
 from polycontrast.nets.segmenter import TumourSegmenter
 from polycontrast.nets.skip_generator import SkipGenerator
-from polycontrast.systems.base import OptimiserConfig, Phase, SampleRng, System, Term
-
-GENERATOR, DISCRIMINATOR, SEGMENTER = "generator", "discriminator", "segmenter"
+from polycontrast.systems.base import (
+    DISCRIMINATOR,
+    GENERATOR,
+    SEGMENTER,
+    OptimiserConfig,
+    Phase,
+    SampleRng,
+    Step,
+    System,
+    Term,
+    as_channels,
+    check_paired,
+    joined,
+)
 
 
 @dataclass(frozen=True)
 class TcmganConfig:
-    """have: the source contrast; want: the targets in the order of their label planes.
+    """have: the source contrasts (the paper's: T2 alone); want: the targets in the order of their label planes.
 
     rec, cls, seg, gp: the weights of the terms. seg_fake, seg_real: the segmenter's two shares. pretrain: how many
     images the segmenter is trained on first, per image of the training proper. levels, base: the generator's depth and
@@ -87,30 +101,31 @@ class Tcmgan(System):
 
     synthesizers = (GENERATOR,)
 
-    def __init__(self, config: TcmganConfig, data: DataConfig) -> None:
+    def __init__(self, config: TcmganConfig, data: AnyData) -> None:
         super().__init__(data)
-        if data.slab != 1 or len(config.have) != 1:
-            raise UserError("TC-MGAN sees one slice of one source contrast", hint="set slab to 1 and name one contrast")
         c = config
+        check_paired(c.name, data)
+        if not isinstance(data, DataConfig):
+            raise UserError("tcmgan sees slices of volumes", hint="see the recipe tcmgan_mr")
         self.config, self.have, self.want = c, c.have, c.want
         n = len(c.want)
         self.players = {
-            DISCRIMINATOR: StarCritic(2, n, data.size, base=c.critic_base),
-            GENERATOR: SkipGenerator(1 + n, 1, c.levels, c.base, tanh=c.tanh),
+            DISCRIMINATOR: StarCritic(len(c.have) + 1, n, data.size, base=c.critic_base),
+            GENERATOR: SkipGenerator(len(c.have) + n, 1, c.levels, c.base, tanh=c.tanh),
             SEGMENTER: TumourSegmenter(1 + n, c.seg_base),
         }
+        self.multiple = 2**c.levels
         self.optimisers = {GENERATOR: c.generator, DISCRIMINATOR: c.discriminator, SEGMENTER: c.segmenter}
-        self._source = data.contrasts.index(c.have[0])
         self._targets = [data.contrasts.index(w) for w in c.want]
 
     def phases(self, images: int) -> list[Phase]:
         first = Phase("segmenter", round(images * self.config.pretrain), (SEGMENTER,))
         return [first, Phase("all", images, (DISCRIMINATOR, GENERATOR, SEGMENTER))]
 
-    def draw(self, batch: Batch, phase: str, rng: SampleRng) -> Scene:
+    def draw(self, batch: Batch, step: Step, rng: SampleRng) -> Scene:
         drawn = rng.integers(len(self.want))
         targets = torch.tensor(self._targets, device=drawn.device)[drawn]
-        source = batch.images[:, self._source]
+        source = joined(batch, self.data.contrasts, self.have)
         scene = Scene(
             source=source,
             real=batch.images[torch.arange(len(drawn), device=drawn.device), targets],
@@ -119,7 +134,7 @@ class Tcmgan(System):
             fake=None,
             mix=rng.uniform(),
         )
-        if phase == "segmenter":
+        if GENERATOR not in step.turns:
             return scene
         return replace(scene, fake=self.run(GENERATOR, with_planes(source, scene.label)))
 
@@ -164,18 +179,11 @@ class Tcmgan(System):
     def _dice(self, image: Tensor, scene: Scene) -> Tensor:
         return losses.dice_loss(self.run(SEGMENTER, with_planes(image, scene.label)), scene.lesion)
 
-    @torch.no_grad()
-    def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-        source = images[:, list(have).index(self.have[0])]
+    def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        source = as_channels(images[:, [list(have).index(name) for name in self.have]], 2)
         out = []
         for name in want:
             label = source.new_zeros(len(source), len(self.want))
             label[:, self.want.index(name)] = 1
             out.append(self.run(GENERATOR, with_planes(source, label)))
         return torch.stack(out, dim=1), None
-
-
-def with_planes(image: Tensor, label: Tensor) -> Tensor:
-    """image [B, 1, H, W] and label [B, c] -> [B, 1 + c, H, W]: each label as a constant plane."""
-    planes = label[:, :, None, None].expand(-1, -1, *image.shape[2:])
-    return torch.cat([image, planes.to(image.dtype)], dim=1)

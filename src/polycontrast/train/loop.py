@@ -7,7 +7,7 @@ an uninterrupted one to the bit on the CPU.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 import polycontrast
 from polycontrast import config, pictures, recipes, systems
-from polycontrast.data.cache import Entry
-from polycontrast.data.dataset import Batch, SliceDataset
-from polycontrast.data.units import fit_units
+from polycontrast.data import Source, open_dataset
+from polycontrast.data.batches import Batch, Dataset, Units
+from polycontrast.data.configs import AnyData, PhotoConfig
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
 from polycontrast.recipes import Recipe
 from polycontrast.runs import find
-from polycontrast.systems.base import Phase, SampleRng, System
+from polycontrast.systems.base import Phase, SampleRng, Step, System
 from polycontrast.train import checkpoint, distributed
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.log import Log, require_tensorboard
@@ -53,7 +53,8 @@ class Trainer:
         self.system.bfloat16 = frozenset(recipe.train.bfloat16)
         self.system.channels_last = frozenset(recipe.train.channels_last)
         for name in recipe.train.channels_last:
-            self.system.players[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            layout = torch.channels_last if recipe.data.dims == 2 else torch.channels_last_3d
+            self.system.players[name].to(memory_format=layout)  # type: ignore[call-overload]
         distributed.copy_from_first(self.system.players.values(), ranks)
         self.optimisers = {name: _adam(self.system, name) for name in self.system.players}
         self.average = {k: v.clone() for k, v in self.live_weights().items()} if recipe.train.ema else None
@@ -81,12 +82,12 @@ class Trainer:
         return {f"{p}.{k}": v for p in self.system.synthesizers for k, v in players[p].state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """Every turn of one step; returns the named terms, unweighted, with each player's weighted sum."""
+        """The turns of one step; returns the named terms, unweighted, with each player's weighted sum."""
         phase, fraction = self.phase()
-        rng = SampleRng(self.recipe.train.seed, batch.index, self.device)
-        scene = self.system.draw(batch, phase.name, rng)
+        step = Step(phase.name, self.system.turns(phase, self.clock.updates))
+        scene = self.system.draw(batch, step, SampleRng(self.recipe.train.seed, batch.index, self.device))
         logged: dict[str, float] = {}
-        for player in phase.turns:
+        for player in step.turns:
             logged |= self._turn(player, scene, fraction)
         self._update_average()
         self.clock.images += self.recipe.train.batch
@@ -163,7 +164,7 @@ class Trainer:
 
 def train(
     recipe: Recipe,
-    entries: Sequence[Entry],
+    source: Source,
     run: Path,
     *,
     device: torch.device | None = None,
@@ -171,8 +172,10 @@ def train(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Train a recipe on cached cases and leave a self-describing run folder, which is returned.
+    """Train a recipe and leave a self-describing run folder, which is returned.
 
+    source: cached cases, a list of them per cohort, or one or several folders of photographs, as the recipe's data
+    asks.
     resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the folder
     holds another run, or when a loss is not finite.
     """
@@ -181,7 +184,7 @@ def train(
     device = device or torch.device("cpu")
     ranks = distributed.start(device)
     distributed.check_share(recipe.train.batch, ranks)
-    dataset = SliceDataset(entries, recipe.data, recipe.train.seed)
+    dataset = open_dataset(recipe.data, source, recipe.train.seed, recipe.train.batch)
     recipe = recipes.with_length(recipe, len(dataset))
     if ranks.first:
         _open_run(run, recipe, dataset, resume)
@@ -194,7 +197,7 @@ def train(
         log.cut_back(trainer.clock.images)
     with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
         if dataset.left_out:
-            bar.say(f"left out, for they lack a contrast or the segmentation: {', '.join(dataset.left_out)}")
+            bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
         _loop(trainer, dataset, run, log, bar)
     if ranks.first:
         _settle_units(trainer, dataset, run)
@@ -202,30 +205,36 @@ def train(
     return run
 
 
-def _settle_units(trainer: Trainer, dataset: SliceDataset, run: Path) -> None:
+def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path) -> None:
     """Write the map from the system's outputs to normalised units into config.json, in place of that of real images."""
-    system, names = trainer.system, dataset.config.contrasts
     if trainer.average is not None:
         for name, value in trainer.live_weights().items():
             value.copy_(trainer.average[name])
-    have = [names.index(c) for c in system.have]
-
-    def outputs(real: Array) -> dict[str, Array]:
-        given = torch.from_numpy(real[have])[None].to(trainer.device)
-        made, _ = system.synthesize(given, system.have, system.want)
-        return {name: made[0, i].cpu().numpy() for i, name in enumerate(system.want)}
-
-    units = fit_units(dataset.entries, dataset.config, outputs)
+    units = output_units(trainer.system, dataset, trainer.device)
     write_json(run / "config.json", {**read_json(run / "config.json"), "units": units})
 
 
-def _loop(trainer: Trainer, dataset: SliceDataset, run: Path, log: Log, bar: Progress) -> None:
+def output_units(system: System, dataset: Dataset[Any], device: torch.device) -> Units:
+    """The map from what the system, which is on the device, makes of these samples to normalised units."""
+    names = dataset.config.contrasts
+    have = system.have[:1] if system.any_source else system.have
+    want = system.targets(have)
+
+    def outputs(real: Array) -> dict[str, Array]:
+        given = torch.from_numpy(real[[names.index(c) for c in have]])[None].to(device)
+        made, _ = system.synthesize(given, have, want)
+        return {name: made[0, i].cpu().numpy() for i, name in enumerate(want)}
+
+    return dataset.units(outputs)
+
+
+def _loop(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Progress) -> None:
     settings, clock, ranks = trainer.recipe.train, trainer.clock, trainer.ranks
     started = time.perf_counter() - clock.seconds
     ahead = trainer.device.type != "cpu"
     batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world, ahead=ahead)
     while clock.images < trainer.total:
-        log.add(trainer.step(next(batches).to(trainer.device)))
+        log.add(trainer.step(next(batches).map(lambda x: x.to(trainer.device, non_blocking=True))))
         clock.seconds = time.perf_counter() - started
         last = clock.images >= trainer.total
         bar.update(clock.images, log.means)
@@ -260,24 +269,36 @@ def others_frozen(system: System, player: str) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def preview(system: System, dataset: SliceDataset, path: Path, rows: int = 4) -> None:
-    """A picture of a few training slices: the source, then each target as synthesised and as it is."""
-    chosen = dataset.batch([i * len(dataset) // rows for i in range(rows)])
+def preview(system: System, dataset: Dataset[Any], path: Path, rows: int = 4) -> None:
+    """A picture of a few training samples: what is given, then each target as synthesised and, if known, as it is."""
+    batch, cases = dataset.examples(rows)
+    photographs = isinstance(dataset.config, PhotoConfig)
+    truth = "of another" if photographs and not dataset.config.paired else "real"
     device = next(system.players[system.synthesizers[0]].parameters()).device
     names = dataset.config.contrasts
-    source = [names.index(c) for c in system.have]
-    fake, _ = system.synthesize(chosen.images[:, source].to(device), system.have, system.want)
-    middle = chosen.images.shape[2] // 2
-    columns = [chosen.images[:, i, middle] for i in source]
-    labels = list(system.have)
-    for i, name in enumerate(system.want):
-        columns += [fake[:, i, 0].cpu(), chosen.images[:, names.index(name), middle]]
-        labels += [f"{name} synthetic", f"{name} real"]
-    images = (torch.stack(columns, dim=1).numpy() + 1) / 2
-    cases = [dataset.place(i)[0].id for i in chosen.index]
-    fakes = [label for label in labels if label.endswith("synthetic")]
-    title = f"training slices after {path.stem.lstrip('0') or 0} images"
-    pictures.preview(path, images.astype(np.float32), cases, labels, title, synthetic=fakes)
+    shown = [name for name, real in zip(names, batch.present.all(dim=0).tolist(), strict=True) if real]
+    have = system.sources(shown)
+    given = batch.images[:, [names.index(c) for c in have]]
+    want = system.targets(have)
+    fake, _ = system.synthesize(given.to(device), have, want)
+    columns = {name: given[:, i] for i, name in enumerate(have)}
+    for i, name in enumerate(want):
+        columns[f"{name} synthetic"] = fake[:, i].cpu()
+        if name in shown:
+            columns[f"{name} {truth}"] = batch.images[:, names.index(name)]
+    images = torch.stack([_flat(x, dataset.config) for x in columns.values()], dim=1)
+    fakes = [label for label in columns if label.endswith("synthetic")]
+    title = f"training samples after {path.stem.lstrip('0') or 0} images"
+    brightness = ((images + 1) / 2).numpy().astype(np.float32)
+    pictures.preview(path, brightness, cases, list(columns), title, synthetic=fakes, photographs=photographs)
+
+
+def _flat(images: Tensor, data: AnyData) -> Tensor:
+    """[B, K, H, W] -> what a picture shows: the middle slice [B, H, W], or, of three colours, [B, H, W, 3]."""
+    if data.dims == 3:
+        return images[..., images.shape[-1] // 2]
+    colour = isinstance(data, PhotoConfig) and data.channels == 3
+    return images.movedim(1, -1) if colour else images[:, images.shape[1] // 2]
 
 
 def _adam(system: System, player: str) -> torch.optim.Optimizer:
@@ -288,12 +309,12 @@ def _adam(system: System, player: str) -> torch.optim.Optimizer:
     )  # fmt: skip
 
 
-def _open_run(run: Path, recipe: Recipe, dataset: SliceDataset, resume: bool) -> None:
+def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) -> None:
     """Write config.json, or see that it is the one that is being resumed."""
     described = {
         "polycontrast": polycontrast.__version__,
         "recipe": config.to_dict(recipe),
-        "cases": [e.id for e in dataset.entries],
+        "cases": list(dataset.cases),
         "left_out": list(dataset.left_out),
         "slices": len(dataset),
     }
@@ -303,7 +324,7 @@ def _open_run(run: Path, recipe: Recipe, dataset: SliceDataset, resume: bool) ->
     if file.exists():
         _check_same(read_json(file), described, file)
         return
-    units = fit_units(dataset.entries, recipe.data)
+    units = dataset.units()
     try:
         (run / "preview").mkdir(parents=True, exist_ok=True)
     except OSError as error:

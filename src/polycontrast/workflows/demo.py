@@ -38,7 +38,7 @@ def demo(
 
     Raises UserError if `out` holds something else already: nothing is overwritten.
     """
-    recipe = recipe or recipes.tcmgan_demo()
+    recipe = recipe or recipes.recipe("tcmgan_demo")
     if out.is_file() or (out.exists() and any(out.iterdir())):
         raise UserError("not an empty folder", hint="remove it, or choose another -o", path=out)
     require_skimage()

@@ -1,0 +1,94 @@
+"""Recipes: functions that return a complete, typed configuration of a run; a file per system.
+
+`RECIPES` lists them by name. A recipe named as its system states what the paper states; `<system>_mr` fits it to MR
+volumes; `<system>_small` is what two CPU cores can train. `images` (or `--images`) scales a run, and with it the rate
+schedules and phases, which are fractions of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from polycontrast.config import from_dict
+from polycontrast.contrasts import slug
+from polycontrast.data.configs import PhotoConfig
+from polycontrast.errors import UserError
+from polycontrast.recipes import cyclegan, dai3d, discogan, pix2pix, stargan, tcmgan, unet, unit
+from polycontrast.recipes.base import Recipe, TrainConfig
+from polycontrast.systems import SYSTEMS
+
+__all__ = ["RECIPES", "Recipe", "TrainConfig", "from_json", "recipe", "with_length", "with_ways"]
+
+# A line per system; each file lists its own.
+_ALL: tuple[Callable[[], Recipe], ...] = (
+    *unet.RECIPES,
+    *pix2pix.RECIPES,
+    *cyclegan.RECIPES,
+    *discogan.RECIPES,
+    *unit.RECIPES,
+    *stargan.RECIPES,
+    *dai3d.RECIPES,
+    *tcmgan.RECIPES,
+)  # fmt: skip
+RECIPES = {function.__name__: function for function in _ALL}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name; a UserError lists the known ones."""
+    if name not in RECIPES:
+        raise UserError(f"no recipe named {name!r}", hint=f"there are: {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def from_json(values: dict[str, Any]) -> Recipe:
+    """A recipe as a run's config.json holds it."""
+    return from_dict(Recipe, values, "recipe")
+
+
+def with_length(recipe: Recipe, slices: int) -> Recipe:
+    """The recipe with `images` settled: as given, or `epochs` passes over this many slices, in whole batches."""
+    train = recipe.train
+    images = train.images if train.images is not None else round(train.epochs * slices)
+    whole = max(1, round(images / train.batch)) * train.batch
+    return replace(recipe, train=replace(train, images=whole))
+
+
+def with_ways(recipe: Recipe, have: Sequence[str] | None, want: Sequence[str] | None) -> dict[str, Recipe]:
+    """The recipe for other contrasts, given and wanted (None: its own): {name of the run: recipe}.
+
+    One recipe, under the name "", where the system makes all of them at once; one for each wanted contrast, as
+    `t2_to_t1ce`, where it was made for a single one. Raises UserError where it was made for a single source and is
+    given several, or where a contrast is both given and wanted of a system that needs all it is given.
+    """
+    system = recipe.system
+    if not have and not want:
+        return {"": recipe}
+    have, want = tuple(have or system.have), tuple(want or system.want)
+    kind = SYSTEMS[system.name]
+    if kind.most_have is not None and len(have) > kind.most_have:
+        raise UserError(
+            f"{system.name} translates {kind.most_have} contrast, given are {', '.join(have)}",
+            hint="name one with --have; unet, pix2pix and tcmgan take several at once",
+        )
+    if not kind.any_source and (both := [name for name in want if name in have]):
+        raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
+    if kind.most_want is None or len(want) <= kind.most_want:
+        return {"": _for(recipe, have, want)}
+    return {f"{'_'.join(map(slug, have))}_to_{slug(name)}": _for(recipe, have, (name,)) for name in want}
+
+
+def _for(recipe: Recipe, have: tuple[str, ...], want: tuple[str, ...]) -> Recipe:
+    """The order of the contrasts stays that of the recipe; new ones follow.
+
+    A system that is told an image's kind learns all the labels of its recipe: have and want say what may be asked. Of a
+    single set of photographs it learns what is wanted: CelebA's list tells many more attributes than a recipe names.
+    """
+    system, data = replace(recipe.system, have=have, want=want), recipe.data
+    if isinstance(data, PhotoConfig) and len(data.sets) == 1:
+        return replace(recipe, system=system, data=replace(data, sets=(replace(data.sets[0], labels=want),)))
+    if getattr(data, "labels", ()):
+        return replace(recipe, system=system)
+    named = {*have, *want}
+    known = tuple(name for name in data.contrasts if name in named)
+    contrasts = (*known, *(name for name in dict.fromkeys((*have, *want)) if name not in known))
+    return replace(recipe, system=system, data=replace(data, contrasts=contrasts))
