@@ -18,10 +18,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = ("check", "split", "train", "synth", "eval", "demo")
+VERBS = ("check", "split", "train", "synth", "eval", "compare", "demo", "import-weights")
 
 for verb in VERBS:
-    module = importlib.import_module(f"polycontrast.cli.{verb}_verb")
+    module = importlib.import_module(f"polycontrast.cli.{verb.replace('-', '_')}_verb")
     app.command(verb)(module.run)
 
 

@@ -20,7 +20,7 @@ def run(
     from polycontrast.workflows.demo import demo
 
     keep_memory()
-    recipe = recipes.tcmgan_demo()
+    recipe = recipes.recipe("tcmgan_demo")
     if images is not None:
         recipe = replace(recipe, train=replace(recipe.train, images=images))
     demo(out, recipe=recipe, patients=patients, device=choose(device), tell=typer.echo)

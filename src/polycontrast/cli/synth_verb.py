@@ -1,24 +1,34 @@
 """polycontrast synth: from a case, a folder, a CSV or single files to synthetic volumes."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from polycontrast.errors import UserError
+    from polycontrast.infer.cohort import Done
     from polycontrast.io.layout import Case
 
 
 def run(
-    model: Annotated[Path, typer.Option(help="The run folder of a trained model.")],
+    model: Annotated[Path, typer.Option(help="The run folder of a trained model, or of a set of runs.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where <case>/<case>_<contrast>_synth.nii.gz are written.")],
     source: Annotated[
-        Path | None, typer.Option("-i", "--input", help="A case's folder, a folder of cases, or a CSV.")
+        Path | None,
+        typer.Option(
+            "-i", "--input", help="A case's folder, a folder of cases, or a CSV; or photographs, for a model of them."
+        ),
     ] = None,
     t1: Annotated[Path | None, typer.Option(help="A single T1 file.")] = None,
     t1ce: Annotated[Path | None, typer.Option(help="A single T1ce file.")] = None,
     t2: Annotated[Path | None, typer.Option(help="A single T2 file.")] = None,
     flair: Annotated[Path | None, typer.Option(help="A single FLAIR file.")] = None,
+    have: Annotated[
+        str | None, typer.Option(help="Use only these of what is there: which source a model of any source takes.")
+    ] = None,
     want: Annotated[str | None, typer.Option(help="Contrasts to make, as t1,t1ce,flair; all by default.")] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
     role: Annotated[str, typer.Option(help="The role taken from --split.")] = "test",
@@ -28,34 +38,87 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
-    from polycontrast.cli.tables import write_failures
     from polycontrast.contrasts import canonical_set
     from polycontrast.device import choose, keep_memory
-    from polycontrast.errors import EXIT_SOME_FAILED, UserError
-    from polycontrast.infer.cohort import Done, run_cohort
-    from polycontrast.infer.synthesizer import Synthesizer
+    from polycontrast.infer.cohort import run_cohort
+    from polycontrast.infer.sets import load
 
     keep_memory()
-    files = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
-    cases = _cases(source, {name: path for name, path in files.items() if path is not None}, split, role, shard)
-    synthesizer = Synthesizer.load(model, choose(device))
-    wanted = synthesizer.check(dict.fromkeys(synthesizer.have), canonical_set(want) if want else None)
+    named = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
+    files = {name: path for name, path in named.items() if path is not None}
+    if _is_of_photographs(model):
+        _photographs(model, source, out, have, want, overwrite, device, quiet, bool(files or split) or shard != "0/1")
+        return
+    cases = _cases(source, files, split, role, shard)
+    loaded = load(model, choose(device))
+    used = canonical_set(have) if have else loaded.have
+    wanted = canonical_set(want) if want else None
+    loaded.check(used, wanted)
+    if have:
+        cases = [replace(case, contrasts={c: f for c, f in case.contrasts.items() if c in used}) for case in cases]
 
-    def tell(result: Done | tuple[str, UserError]) -> None:
-        if not isinstance(result, Done):
-            if len(cases) > 1:  # a single one's failure ends the command, and is told there
-                typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
-        elif not quiet:
-            what = f"made {', '.join(result.made)}" if result.made else "there already"
-            typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
-
-    _, failed = run_cohort(cases, synthesizer, out, wanted, overwrite=overwrite, notify=tell)
-    if failed and len(cases) == 1:
-        raise failed[0][1]
+    several = len(cases) > 1
+    notify = partial(_tell, quiet=quiet, several=several)
+    _, failed = run_cohort(cases, loaded, out, wanted, overwrite=overwrite, notify=notify)
     name = "failures.csv" if shard == "0/1" else f"failures_{shard.replace('/', '_of_')}.csv"  # shards share a folder
-    table = write_failures(out / name, [(case, str(error).replace("\n", " ")) for case, error in failed])
+    _conclude(failed, len(cases), out / name, several)
+
+
+def _is_of_photographs(model: Path) -> bool:
+    from polycontrast import runs
+    from polycontrast.data.configs import PhotoConfig
+
+    return not runs.members(model) and isinstance(runs.read_config(model).recipe.data, PhotoConfig)
+
+
+def _photographs(
+    model: Path,
+    source: Path | None,
+    out: Path,
+    have: str | None,
+    want: str | None,
+    overwrite: bool,
+    device: str,
+    quiet: bool,
+    others: bool,
+) -> None:
+    """Synthesise photographs. others: whether options were given that only volumes know."""
+    from polycontrast.cli.names import names
+    from polycontrast.device import choose
+    from polycontrast.errors import UserError
+    from polycontrast.infer.photographs import PhotoSynthesizer, synthesize_photographs
+
+    if source is None or others:
+        raise UserError(
+            f"the model {model.resolve().name} is one of photographs, which come by -i alone",
+            hint="-i IMAGE or -i FOLDER; --split, --shard and single contrasts are for volumes",
+        )
+    loaded = PhotoSynthesizer.load(model, have, choose(device))
+    wanted = names(want, photographs=True) or None
+    notify = partial(_tell, quiet=quiet, several=source.is_dir())
+    done, failed = synthesize_photographs(loaded, source, out, wanted, overwrite=overwrite, notify=notify)
+    _conclude(failed, len(done) + len(failed), out / "failures.csv", several=source.is_dir())
+
+
+def _tell(result: "Done | tuple[str, UserError]", quiet: bool, several: bool) -> None:
+    if isinstance(result, tuple):
+        if several:  # a single one's failure ends the command, and is told there
+            typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
+    elif not quiet:
+        what = f"made {', '.join(result.made)}" if result.made else "there already"
+        typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
+
+
+def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, several: bool) -> None:
+    """End the command: well, with a single one's failure, or with a table of those that failed."""
+    from polycontrast.cli.tables import write_failures
+    from polycontrast.errors import EXIT_SOME_FAILED
+
+    if failed and not several:
+        raise failed[0][1]
+    table = write_failures(file, [(case, str(error).replace("\n", " ")) for case, error in failed])
     if table is not None:
-        typer.echo(f"{len(failed)} of {len(cases)} cases failed: {table}", err=True)
+        typer.echo(f"{len(failed)} of {number} cases failed: {table}", err=True)
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

@@ -1,5 +1,6 @@
 """polycontrast train: from a folder of patients to a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,16 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from polycontrast.data import Source
     from polycontrast.recipes import Recipe
 
 
 def run(
-    recipe: Annotated[str, typer.Option(help="tcmgan, tcmgan_report, tcmgan_native or tcmgan_demo.")],
-    data: Annotated[Path, typer.Option(help="Folder or CSV of cases.")],
+    recipe: Annotated[
+        str, typer.Option(help="A system's name, or with an ending: pix2pix, pix2pix_mr, pix2pix_small.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder or CSV of cases, or a folder of photographs; one per cohort or data set of a recipe of two."
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to write.")],
-    split: Annotated[Path | None, typer.Option(help="JSON of roles; without it every case is trained on.")] = None,
+    split: Annotated[
+        list[Path] | None, typer.Option(help="JSON of roles, one per --data; without it every case is trained on.")
+    ] = None,
+    have: Annotated[
+        str | None, typer.Option(help="Contrasts given, as t2,flair; the recipe decides if absent.")
+    ] = None,
+    want: Annotated[
+        str | None, typer.Option(help="Contrasts made, as t1,t1ce; a system made for one pair becomes a set of runs.")
+    ] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Length in images seen; schedule and pre-training scale.")
+        int | None, typer.Option(min=1, help="Length of a run in images seen; schedule and pre-training scale.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per step over all ranks.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of initialisation, order and draws.")] = None,
@@ -29,20 +46,63 @@ def run(
 ) -> None:
     """Train a recipe on the cases of its role. Run it under torchrun for several processes."""
     from polycontrast import recipes
+    from polycontrast.cli.names import names
+    from polycontrast.data.configs import PhotoConfig
     from polycontrast.device import choose, keep_memory
     from polycontrast.train import distributed
-    from polycontrast.train.loop import train
-    from polycontrast.workflows.cohort import cached_cases
+    from polycontrast.workflows.training import train_ways
 
     keep_memory()
     chosen = _override(recipes.recipe(recipe), images, batch, seed, precision)
-    entries = cached_cases(data, split, chosen.train.role, chosen.data.contrasts, cache, quiet=quiet)
+    photographs = isinstance(chosen.data, PhotoConfig)
+
+    def source(one: "Recipe") -> "Source":
+        if photographs:
+            return _photographs(one, data, split or ())
+        return _source(one, data, split or (), cache, quiet)
+
     try:
-        train(chosen, entries, out, device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet)
+        train_ways(
+            chosen, source, out, have=names(have, photographs), want=names(want, photographs),
+            device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet,
+        )  # fmt: skip
     finally:
         distributed.stop()
     if not quiet:
         typer.echo(f"run folder: {out}")
+
+
+def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache: Path | None, quiet: bool) -> "Source":
+    """Cached cases, or a list of them per cohort."""
+    from polycontrast.errors import UserError
+    from polycontrast.workflows.cohort import cached_cases
+
+    cohorts = getattr(recipe.data, "labels", ()) or (recipe.data.contrasts,)
+    if len(data) != len(cohorts):
+        raise UserError(
+            f"{recipe.name} learns from {len(cohorts)} cohort{'s' * (len(cohorts) > 1)}, found {len(data)} --data",
+            hint=" and ".join(f"one with {', '.join(names)}" for names in cohorts),
+        )
+    if split and len(split) != len(data):
+        raise UserError(
+            f"{len(data)} --data and {len(split)} --split", hint="give each cohort its split file, in order"
+        )
+    files = [*split, *[None] * (len(data) - len(split))]
+    found = [
+        cached_cases(folder, file, recipe.train.role, names, cache, quiet=quiet)
+        for folder, file, names in zip(data, files, cohorts, strict=True)
+    ]
+    return found[0] if len(found) == 1 else found
+
+
+def _photographs(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path]) -> Sequence[Path]:
+    """The folders of photographs."""
+    from polycontrast.errors import UserError
+
+    if split:
+        hint = "leave --split out: the folder's layout, or the recipe's held_out, says what is trained on"
+        raise UserError(f"{recipe.name} learns from photographs, which have no roles", hint=hint)
+    return data
 
 
 def _override(
