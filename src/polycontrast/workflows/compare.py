@@ -1,0 +1,236 @@
+"""Several systems under one protocol: train each for as many images, synthesise the judged role, one table and picture.
+
+    OUT/<system>/run          the run, or the set of runs
+    OUT/<system>/synthetic    its volumes; evaluation: its own tables, with paired differences to the controls
+    OUT/<system>/trained.json what was trained, once it is; cost.json: seconds, volumes and peaks of memory
+    OUT/classifier            the classifier of contrasts
+    OUT/compare.csv, .json, .md, .png
+
+Everything goes on where it was stopped: what is finished is not done again.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polycontrast import __version__, config, recipes
+from polycontrast.contrasts import DEFAULT
+from polycontrast.data.cache import Entry
+from polycontrast.data.configs import PhotoConfig
+from polycontrast.data.split import read_roles
+from polycontrast.errors import UserError
+from polycontrast.infer.cohort import Done, run_cohort
+from polycontrast.infer.sets import load
+from polycontrast.io.files import read_json, write_json
+from polycontrast.io.layout import Case
+from polycontrast.metrics import classifier
+from polycontrast.metrics.evaluate import SUFFIX, evaluate
+from polycontrast.metrics.measures import METRICS, require_skimage
+from polycontrast.recipes import Recipe
+from polycontrast.workflows import costs, scoreboard
+from polycontrast.workflows.cohort import cached_cases, cases_of
+from polycontrast.workflows.training import train_ways
+
+CLASSIFIER = "classifier"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all systems of a comparison share. images: how many each may see in training, over all its runs; role: the
+    judged cases of the split; prepare: called first in every process that is started."""
+
+    data: Path
+    split: Path
+    images: int
+    have: tuple[str, ...] = ("T2",)
+    want: tuple[str, ...] = ("FLAIR", "T1ce", "T1")
+    role: str = "test"
+    device: torch.device = torch.device("cpu")
+    prepare: costs.Prepare = costs.nothing
+    progress: bool = True
+
+
+def compare(
+    systems: Mapping[str, Recipe | Path],
+    setting: Setting,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Compare systems by name: recipes, which are trained, and folders of runs or sets of runs that are there.
+
+    Returns what compare.json holds. A system that fails (a loss that is not finite, say) is told and the others go on;
+    `failures` says why. Raises UserError before anything is trained if a system cannot do what is asked for.
+    """
+    require_skimage()
+    for name, system in systems.items():
+        check(name, system, setting)
+    real = cases_of(setting.data, setting.split, setting.role)
+    cases = [_given(case, setting.have) for case in real]
+    tell("training the classifier of contrasts, or reading it")
+    judge, about = _classifier(setting, out / CLASSIFIER)
+    found: dict[str, dict[str, Any]] = {}
+    failures: dict[str, list[str]] = {}
+    for name, system in systems.items():
+        try:
+            run = system if isinstance(system, Path) else _trained(system, setting, out / name, cache, tell)
+            found[name], failures[name] = _judged(run, cases, setting, out / name, tell)
+        except UserError as error:
+            failures[name] = [str(error)]
+            tell(f"{name}: FAILED: {error}")
+    tell("classifying the synthetic volumes")
+    synthetic = {name: out / name / "synthetic" for name in found}
+    shares = classifier.recognised(judge, real, synthetic, setting.want)
+    result = scoreboard.summarised(found, shares, _facts(systems, setting, len(cases)) | about, failures)
+    scoreboard.write(out, result)
+    if scoreboard.draw(out / "compare.png", real, synthetic, setting.have[0], setting.want) is None:
+        tell("no case was synthesised by every system: there is no picture")
+    return result
+
+
+def check(name: str, system: Recipe | Path, setting: Setting) -> None:
+    """UserError if the name cannot be a folder's or the system cannot do what is asked for."""
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in (CLASSIFIER, classifier.REAL):
+        raise UserError(f"a system cannot be called {name!r}", hint="letters, digits, _, - and . make a name")
+    if isinstance(system, Path):
+        load(system).check(setting.have, setting.want)
+        return
+    if isinstance(system.data, PhotoConfig):
+        raise UserError(
+            f"the recipe {system.name} learns from photographs", hint="--size mr or small takes the one for MR volumes"
+        )
+    if len(getattr(system.data, "labels", ())) > 1:
+        raise UserError(f"the recipe {system.name} learns from several cohorts, and there is one --data")
+    budgeted(system, setting)
+
+
+def budgeted(recipe: Recipe, setting: Setting) -> tuple[Recipe, dict[str, Recipe]]:
+    """The recipe with its share of the images, and its runs by name: a set of runs shares them out equally."""
+    number = len(recipes.with_ways(recipe, setting.have, setting.want))
+    train = replace(recipe.train, images=max(1, setting.images // number))
+    shared = replace(recipe, train=train)
+    return shared, recipes.with_ways(shared, setting.have, setting.want)
+
+
+def _trained(recipe: Recipe, setting: Setting, folder: Path, cache: Path | None, tell: Callable[[str], None]) -> Path:
+    """The finished run of a recipe, or set of runs."""
+    shared, ways = budgeted(recipe, setting)
+    run, mark = folder / "run", folder / "trained.json"
+    # One cache for all systems: of every contrast that any of them may ask for, in one order.
+    contrasts = dict.fromkeys((*DEFAULT, *setting.have, *setting.want, *recipe.data.contrasts))
+    entries = cached_cases(
+        setting.data, setting.split, recipe.train.role, tuple(contrasts), cache, quiet=not setting.progress
+    )
+    asked = {"runs": {k: config.to_dict(v) for k, v in ways.items()}, "cases": [entry.id for entry in entries]}
+    if mark.exists() and read_json(mark) == asked:
+        tell(f"{folder.name}: trained already")
+        return run
+    tell(f"{folder.name}: training {recipe.name}, {len(ways)} x {shared.train.images} images")
+    costs.in_child(setting.prepare, _train, shared, entries, setting, run)
+    write_json(mark, asked)
+    return run
+
+
+def _train(recipe: Recipe, entries: Sequence[Entry], setting: Setting, run: Path) -> None:
+    """In a process of its own."""
+    train_ways(
+        recipe, lambda _: entries, run, have=setting.have, want=setting.want, device=setting.device, resume=True,
+        progress=setting.progress,
+    )  # fmt: skip
+    costs.note(run.parent / costs.COST, "training", setting.device)
+
+
+def _judged(
+    run: Path, cases: Sequence[Case], setting: Setting, folder: Path, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], list[str]]:
+    """What was found of one system, and what of it failed."""
+    tell(f"{folder.name}: synthesising {len(cases)} cases")
+    failed = costs.in_child(setting.prepare, _synthesise, run, cases, setting, folder)
+    if len(failed) == len(cases):
+        raise UserError(f"no case could be synthesised; the first: {failed[0][1]}")
+    tell(f"{folder.name}: judging")
+    summary = _evaluation(setting, folder)
+    model = load(run)
+    parts = [part.config.recipe for part, _ in model.parts(setting.want)]
+    found = {
+        "recipe": parts[0].name,
+        "runs": len(parts),
+        "sample": scoreboard.sample(parts[0]),
+        "summary": summary,
+        "cost": {
+            **costs.parameters(model, setting.want),
+            **costs.training(run, model, setting.want),
+            **costs.measured(folder / costs.COST),
+        },
+    }
+    told = [f"{case}: {reason}" for case, reason in failed]
+    return found, told or [f"{f['case']}, {f['contrast']}: {f['reason']}" for f in summary["failures"]]
+
+
+def _synthesise(run: Path, cases: Sequence[Case], setting: Setting, folder: Path) -> list[tuple[str, str]]:
+    """In a process of its own. Returns which cases failed, and why; costs are noted case by case, so that those of a
+    process that is stopped count."""
+    model = load(run, setting.device)
+    last = time.perf_counter()
+
+    def count(result: Done | tuple[str, UserError]) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if isinstance(result, Done) and result.made:
+            took = {"seconds": now - last, "volumes": len(result.made)}
+            costs.note(folder / costs.COST, "synthesis", setting.device, took)
+        last = now
+
+    _, failed = run_cohort(cases, model, folder / "synthetic", setting.want, notify=count)
+    return [(case, str(error)) for case, error in failed]
+
+
+def _evaluation(setting: Setting, folder: Path) -> dict[str, Any]:
+    """The summary of the evaluation that is there, if it is one of these volumes by these measures; else of a new
+    one."""
+    synthetic, out = folder / "synthetic", folder / "evaluation"
+    file = out / "summary.json"
+    if file.exists():
+        made = max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
+        summary: dict[str, Any] = read_json(file)
+        asked = [list(setting.have), list(setting.want), setting.role, list(METRICS)]
+        old = [summary.get("have"), summary.get("want"), summary.get("role"), list(summary.get("units", ()))]
+        if made < file.stat().st_mtime_ns and old == asked:
+            return summary
+    evaluate(synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have)
+    again: dict[str, Any] = read_json(file)
+    return again
+
+
+def _classifier(setting: Setting, folder: Path) -> tuple[classifier.Classifier, dict[str, Any]]:
+    """The classifier, and which cases it was trained on: those that train no system, if the split has them."""
+    role = "train" if read_roles(setting.split).get("train") else "gan"
+    cases = cases_of(setting.data, setting.split, role)
+    contrasts = tuple(dict.fromkeys((*setting.have, *setting.want)))
+    judge = classifier.opened(folder, cases, contrasts)
+    return judge, {"classifier": {"role": role, "cases": len(cases), "contrasts": list(contrasts)}}
+
+
+def _given(case: Case, have: Sequence[str]) -> Case:
+    """The case with nothing but what is given: no system can look at the answer, and none takes another source."""
+    return replace(case, contrasts={name: path for name, path in case.contrasts.items() if name in have})
+
+
+def _facts(systems: Mapping[str, Recipe | Path], setting: Setting, cases: int) -> dict[str, Any]:
+    return {
+        "polycontrast": __version__,
+        "machine": costs.machine(setting.device),
+        "device": str(setting.device),
+        "have": list(setting.have),
+        "want": list(setting.want),
+        "role": setting.role,
+        "cases": cases,
+        "images": setting.images,
+        "given_runs": [name for name, system in systems.items() if isinstance(system, Path)],
+    }

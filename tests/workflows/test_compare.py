@@ -1,0 +1,263 @@
+"""compare: one budget and one protocol for every system; what is finished is not done again; a kill costs little."""
+
+import csv
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polycontrast import recipes
+from polycontrast.data.configs import DataConfig
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json, write_json
+from polycontrast.metrics import classifier
+from polycontrast.metrics.measures import METRICS
+from polycontrast.recipes import Recipe
+from polycontrast.systems.base import OptimiserConfig
+from polycontrast.systems.pix2pix import Pix2pixConfig
+from polycontrast.workflows import costs
+from polycontrast.workflows.compare import Setting, budgeted, check, compare
+
+from .. import models, tiny
+
+WANT = ("FLAIR", "T1")
+SCRIPT = Path(__file__).with_name("run_compare.py")
+
+
+def pairwise() -> Recipe:
+    """A system for one pair: two runs of a few thousand weights."""
+    system = Pix2pixConfig(have=("T2",), want=("T1",), levels=5, base=4, critic_base=4, tanh=False)
+    data = DataConfig(contrasts=("T1", "T2"), size=32, units="volume", lesion=False)
+    return Recipe("pairwise", system, data, replace(tiny.recipe().train, batch=2))
+
+
+@pytest.fixture(name="setting")
+def _setting(cohort: Path, tmp_path: Path) -> Setting:
+    split = tmp_path / "split.json"
+    write_json(split, {"gan": ["Tiny_0"], "train": ["Tiny_1"], "test": ["Tiny_2", "Tiny_3"]})
+    return Setting(cohort, split, 8, want=WANT, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "STEPS", 2)
+
+
+@pytest.fixture(name="here")
+def _here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nothing is started in a process of its own and nothing drawn but the comparison's picture: both take seconds.
+    Notes what would run so."""
+    ran: list[str] = []
+
+    def in_child(_: object, function: Callable[..., Any], *arguments: Any) -> Any:
+        ran.append(function.__name__)
+        return function(*arguments)
+
+    monkeypatch.setattr(costs, "in_child", in_child)
+    for name in ("pictures.mosaic", "pictures.curves", "train.loop.preview"):
+        monkeypatch.setattr(f"polycontrast.{name}", lambda *_, **__: None)
+    return ran
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file below was last written."""
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.usefixtures("here")
+def test_one_table_has_every_system_and_control(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = compare({"one": tiny.recipe(), "set": pairwise()}, setting, out, cache=cache, tell=lambda _: None)
+    assert list(result["quality"]) == ["one", "set", "copy", "mean image", "constant"]
+    assert result["failures"] == {}
+    assert result == read_json(out / "compare.json")
+    with (out / "compare.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 * len(WANT) * 3
+    assert {f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")} < set(rows[0])
+    own = read_json(out / "set" / "evaluation" / "summary.json")["results"]["T1"]["synthetic"]["tumour"]["nmae"]
+    (row,) = (r for r in rows if (r["system"], r["contrast"], r["region"]) == ("set", "T1", "tumour"))
+    assert float(row["nmae"]) == pytest.approx(own["mean"], rel=1e-4)
+    assert float(row["nmae_high"]) == pytest.approx(own["interval"][1], rel=1e-4)
+    text = (out / "compare.md").read_text()
+    for words in ("## FLAIR, tumour", "PSNR dB ↑", "| mean image |", "| real images |", "| set | pairwise | 2 |"):
+        assert words in text
+    assert (out / "compare.png").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("here")
+def test_the_budget_is_shared_among_the_runs_of_a_set(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    result = compare({"one": tiny.recipe(), "set": pairwise()}, setting, tmp_path, cache=cache, tell=lambda _: None)
+    one, both = result["cost"]["one"], result["cost"]["set"]
+    assert (one["runs"], both["runs"]) == (1, 2)
+    assert one["images"] == 8 + 4  # the segmenter's training comes on top
+    assert both["images"] == 8
+    assert both["parameters"] < both["parameters_of_all_players"]
+    for cost in (one, both):
+        assert cost["images_per_second"] > 0
+        assert cost["seconds_per_volume"] > 0
+        assert cost["training_memory_gb"] > 0.05
+        assert cost["synthesis_memory_gb"] > 0.05
+    assert budgeted(pairwise(), setting)[0].train.images == 4
+    assert list(budgeted(pairwise(), setting)[1]) == ["t2_to_flair", "t2_to_t1"]
+
+
+def test_what_is_finished_is_not_done_again(setting: Setting, cache: Path, tmp_path: Path, here: list[str]) -> None:
+    out = tmp_path / "out"
+    systems = {"one": tiny.recipe(), "set": pairwise()}
+    first = compare(systems, setting, out, cache=cache, tell=lambda _: None)
+    before = stamps(out)
+    assert here == ["_train", "_synthesise"] * 2
+    here.clear()
+    again = compare(systems, setting, out, cache=cache, tell=lambda _: None)
+    assert here == ["_synthesise"] * 2
+    changed = {name for name, stamp in stamps(out).items() if before.get(name) != stamp}
+    assert changed == {"compare.csv", "compare.json", "compare.md", "compare.png"}
+    assert again == first
+
+
+@pytest.mark.usefixtures("here")
+def test_new_volumes_are_judged_anew(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    systems = {"one": tiny.recipe()}
+    compare(systems, setting, tmp_path, cache=cache, tell=lambda _: None)
+    summary = tmp_path / "one" / "evaluation" / "summary.json"
+    for file in (tmp_path / "one" / "synthetic").rglob("*_t1_synth*"):
+        file.unlink()
+    before = summary.stat().st_mtime_ns
+    compare(systems, setting, tmp_path, cache=cache, tell=lambda _: None)
+    assert summary.stat().st_mtime_ns > before
+    assert len(list((tmp_path / "one" / "synthetic").rglob("*_t1_synth.nii.gz"))) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_another_budget_in_the_same_folder_is_refused_in_words(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    compare({"one": tiny.recipe()}, setting, tmp_path, cache=cache, tell=lambda _: None)
+    result = compare({"one": tiny.recipe()}, replace(setting, images=16), tmp_path, cache=cache, tell=lambda _: None)
+    assert "started with other recipe" in result["failures"]["one"][0]
+
+
+def test_a_run_that_is_there_is_judged_beside_the_others(
+    setting: Setting, cache: Path, tmp_path: Path, here: list[str]
+) -> None:
+    run = models.make_run(tmp_path / "run")
+    result = compare({"mine": run}, setting, tmp_path / "out", cache=cache, tell=lambda _: None)
+    assert here == ["_synthesise"]
+    assert result["cost"]["mine"]["images"] is None
+    assert result["quality"]["mine"]["T1"]["brain"]["psnr"]["n"] == 2
+    assert "Trained elsewhere, with a budget of their own: mine" in (tmp_path / "out" / "compare.md").read_text()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_system_that_fails_is_told_and_the_others_go_on(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    wild = pairwise()
+    adam = OptimiserConfig(((0.0, 1e30),))
+    wild = replace(wild, system=replace(wild.system, generator=adam, discriminator=adam))
+    told: list[str] = []
+    result = compare({"wild": wild, "one": tiny.recipe()}, setting, tmp_path, cache=cache, tell=told.append)
+    assert "not finite" in result["failures"]["wild"][0]
+    assert list(result["cost"]) == ["one"]
+    assert any("wild: FAILED" in line for line in told)
+    assert "* wild: training stopped" in (tmp_path / "compare.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "words"),
+    [
+        ("../out", "unet_small", "cannot be called"),
+        ("real", "unet_small", "cannot be called"),
+        ("pix2pix", "pix2pix", "learns from photographs"),
+        ("stargan", "stargan_two", "several cohorts"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_made(
+    setting: Setting, tmp_path: Path, name: str, system: str, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        compare({name: recipes.recipe(system)}, setting, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_cannot_make_what_is_wanted_is_refused(setting: Setting, tmp_path: Path) -> None:
+    run = models.make_run(tmp_path / "run")
+    with pytest.raises(UserError, match="not trained to make PD"):
+        check("mine", run, replace(setting, want=("PD",)))
+
+
+def test_a_child_answers_and_its_errors_are_told_here(tmp_path: Path) -> None:
+    assert costs.in_child(partial(os.chdir, tmp_path), os.getcwd) == str(tmp_path.resolve())
+    with pytest.raises(UserError, match="no such file") as caught:
+        costs.in_child(costs.nothing, read_json, tmp_path / "absent.json")
+    assert caught.value.path == tmp_path / "absent.json"
+    with pytest.raises(UserError, match="exit code 3"):
+        costs.in_child(costs.nothing, os._exit, 3)
+
+
+def test_costs_of_several_stretches_add_up_and_the_largest_peak_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cpu = tmp_path / "cost.json", Setting(tmp_path, tmp_path, 1).device
+    for peak in (2.0, 1.0):
+        monkeypatch.setattr(costs, "peak_memory", lambda peak=peak: peak)
+        costs.note(file, "synthesis", cpu, {"seconds": 3.0, "volumes": 2})
+    found = costs.measured(file)
+    assert found["seconds_per_volume"] == 1.5
+    assert found["synthesis_memory_gb"] == 2.0
+    assert found["training_memory_gb"] is None
+    assert costs.measured(tmp_path / "absent.json")["seconds_per_volume"] is None
+
+
+def test_the_peak_of_memory_is_this_process_own() -> None:
+    before = costs.peak_memory()
+    held = bytearray(os.urandom(1)) * 200_000_000
+    assert costs.peak_memory() >= before
+    assert math.isclose(costs.peak_memory(), before, abs_tol=0.6)
+    assert len(held) == 200_000_000
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_with_children_of_its_own(setting: Setting, cache: Path, tmp_path: Path) -> None:
+    """Killed while the second system trains: the first is not trained again, and no child outlives its parent."""
+    out = tmp_path / "out"
+    plan = {"one": tiny.recipe(), "set": replace(pairwise(), train=replace(pairwise().train, checkpoint_every=64))}
+    files = [tiny.as_file(recipe, tmp_path / f"{name}.json") for name, recipe in plan.items()]
+    long = replace(setting, images=1024)
+    process = tiny.start(SCRIPT, setting.data, setting.split, cache, out, long.images, *files)
+    started = out / "set" / "run" / "t2_to_flair" / "checkpoint" / "clock.json"
+    until(started.exists, process.poll)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    left = stable(out)
+    assert not (out / "set" / "trained.json").exists()
+    result = compare(plan, long, out, cache=cache, tell=lambda _: None)
+    assert result["failures"] == {}
+    assert result["cost"]["set"]["images"] == 1024
+    trained = {name: stamp for name, stamp in left.items() if name.startswith("one/run")}
+    assert trained.items() <= stamps(out).items()
+    log = [json.loads(x) for x in (out / "set/run/t2_to_flair/metrics.jsonl").read_text().splitlines()]
+    assert [record["images"] for record in log] == list(range(8, 513, 8))
+
+
+def until(there: Callable[[], bool], ended: Callable[[], int | None]) -> None:
+    for _ in range(1200):
+        if there():
+            return
+        assert ended() is None, "ended too early"
+        time.sleep(0.1)
+    raise AssertionError("never came")
+
+
+def stable(folder: Path) -> dict[str, int]:
+    """What is there once nobody writes any more: the children of a killed process end within a second."""
+    time.sleep(2)
+    found = stamps(folder)
+    time.sleep(2)
+    assert stamps(folder) == found
+    return found
