@@ -1,5 +1,6 @@
 """Run folders with random weights: geometry, files and refusals do not depend on what a model has learnt."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polycontrast import config, systems
+from polycontrast import config, recipes, runs, systems
 from polycontrast.contrasts import DEFAULT
 from polycontrast.io.files import write_json
 from polycontrast.recipes import Recipe
@@ -30,6 +31,14 @@ def make_run(folder: Path, recipe: Recipe | None = None, seed: int = 0, **change
     units = {name: (0.5 + 0.1 * i, 0.4 - 0.1 * i) for i, name in enumerate(DEFAULT)}
     described = {"polycontrast": "0", "recipe": config.to_dict(recipe), "cases": ["P1"], "slices": 1, "units": units}
     write_json(folder / "config.json", described | changed)
+    return folder
+
+
+def make_set(folder: Path, members: Sequence[Recipe]) -> Path:
+    """The folder of a set of such runs, each with weights of its own."""
+    for seed, recipe in enumerate(members):
+        make_run(folder / recipes.way(recipe), recipe, seed)
+    write_json(folder / runs.SET, {"runs": [recipes.way(recipe) for recipe in members]})
     return folder
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from polycontrast.systems import SYSTEMS
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "polycontrast"
 
@@ -80,6 +82,12 @@ def test_systems_and_networks_touch_no_files() -> None:
     high = [file for file in MODULES if room_of(file) in ("nets", "systems", "losses")]
     reading = {"pathlib", "os", "shutil", "json", "safetensors", "nibabel"}
     assert not [name_of(file) for file in high if reading & {name.split(".")[0] for name in imported(file)}]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_is_a_file_that_can_be_read_at_one_sitting(name: str) -> None:
+    lines = (SOURCE / "systems" / f"{name}.py").read_text(encoding="utf-8").count("\n")
+    assert 100 <= lines <= 220
 
 
 @pytest.mark.parametrize("file", MODULES, ids=name_of)

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polycontrast import config
+from polycontrast.contrasts import DEFAULT
 from polycontrast.data.configs import DataConfig
 from polycontrast.recipes import Recipe, TrainConfig
 from polycontrast.systems.base import OptimiserConfig
+from polycontrast.systems.pix2pix import Pix2pixConfig
+from polycontrast.systems.stargan import StarganConfig
 from polycontrast.systems.tcmgan import TcmganConfig
 
 CONTRASTS = ("t1", "t1ce", "t2", "flair")
@@ -67,6 +70,25 @@ def recipe(**train: Any) -> Recipe:
     )  # fmt: skip
     settings = TrainConfig(batch=4, images=32, bfloat16=(), log_every=8, checkpoint_every=16, preview_every=10**9)
     return Recipe("tiny", system, DataConfig(size=32, min_area=2000.0), replace(settings, **train))
+
+
+def pairwise(have: tuple[str, ...] = ("T2",), want: str = "T1") -> Recipe:
+    """pix2pix, made for one wanted contrast, in a few thousand weights."""
+    system = Pix2pixConfig(have=have, want=(want,), levels=5, base=4, critic_base=4, tanh=False)
+    data = DataConfig(contrasts=(want, *have), size=32, units="volume", lesion=False)
+    return Recipe("pairwise", system, data, replace(recipe().train, batch=2))
+
+
+def labelled(cohorts: Sequence[Sequence[str]] = (DEFAULT,)) -> Recipe:
+    """StarGAN, which takes any of the contrasts of these cohorts as source."""
+    labels = tuple(map(tuple, cohorts))
+    names = tuple(dict.fromkeys(name for some in labels for name in some))
+    system = StarganConfig(
+        have=names, want=names, exclusive=(True,) * len(labels), blocks=1, base=4, critic_levels=4, critic_base=4,
+        critics=2, tanh=False,
+    )  # fmt: skip
+    data = DataConfig(contrasts=names, size=32, min_area=2000.0, units="volume", lesion=False, labels=labels)
+    return Recipe("labelled", system, data, replace(recipe().train, batch=2))
 
 
 def as_file(recipe: Recipe, path: Path) -> Path:

@@ -55,7 +55,8 @@ def members(folder: Path) -> tuple[str, ...]:
     file = folder / SET
     if not file.is_file():
         return ()
-    names = read_json(file).get("runs") if isinstance(read_json(file), dict) else None
+    told = read_json(file)
+    names = told.get("runs") if isinstance(told, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UserError("not a set of runs", hint='expected {"runs": ["folder", ...]}', path=file)
     return tuple(names)

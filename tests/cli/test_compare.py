@@ -46,14 +46,14 @@ def test_a_systems_name_stands_for_a_recipe_of_the_size(
     assert "the table" in answer.out
 
 
-def test_runs_that_are_there_need_no_systems(call: Call, asked: dict[str, Any]) -> None:
+def test_runs_that_are_there_need_no_systems_and_no_number_of_images(call: Call, asked: dict[str, Any]) -> None:
     answer = call(
-        "compare", "--runs", "a=one/run", "--runs", "b=two", *PLACE, "-o", ".", "--have", "t2,t1", "--want", "t1gd"
+        "compare", "--runs", "a=one/run", "--runs", "b=two", *PLACE[:4], "-o", ".", "--have", "t2,t1", "--want", "t1gd"
     )
     assert answer.code == 0, answer.err
     assert asked["systems"] == {"a": Path("one/run"), "b": Path("two")}
     setting = asked["setting"]
-    assert (setting.have, setting.want, setting.images, setting.role) == (("T2", "T1"), ("T1ce",), 12, "test")
+    assert (setting.have, setting.want, setting.images, setting.role) == (("T2", "T1"), ("T1ce",), None, "test")
 
 
 @pytest.mark.usefixtures("asked")
@@ -63,6 +63,8 @@ def test_runs_that_are_there_need_no_systems(call: Call, asked: dict[str, Any]) 
         ((), "nothing to compare"),
         (("--systems", "unett"), "no recipe named 'unett'"),
         (("--systems", "unet", "--size", "big"), "no size 'big'"),
+        (("--runs", "a=run", "--size", "big"), "no size 'big'"),
+        (("--systems", "unet", "--want", ","), "',' names nothing"),
         (("--systems", "unet", "--runs", "unet=run"), "not name=FOLDER"),
         (("--runs", "run"), "not name=FOLDER"),
     ],

@@ -32,3 +32,11 @@ def test_half_a_cyclegan_is_told(call: Call, tmp_path: Path) -> None:
     assert "only one way" in call(*words, tmp_path / "one").out
     assert "only one way" not in call(*words, tmp_path / "two", "--second", file).out
     assert call(*words, tmp_path / "three", "-q").out == ""
+
+
+def test_options_about_cases_are_refused_where_none_are_read(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "latest_net_G.pth"
+    for option in ("--split", "--role", "--cache"):
+        answer = call("import-weights", "cyclegan", file, "-o", tmp_path / "run", option, "gan")
+        refused(answer, f"{option} without --data")
+    assert not (tmp_path / "run").exists()

@@ -39,7 +39,7 @@ def test_from_a_folder_to_a_table(
     assert described["cases"] == ["Tiny_0", "Tiny_1"]
     assert (described["recipe"]["train"]["images"], described["recipe"]["train"]["seed"]) == (8, 3)
     refused(call(*train, "--images", 8), "there is a run already", "--resume")
-    refused(call(*train, "--images", 12, "--resume"), "started with other recipe")
+    refused(call(*train, "--images", 12, "--resume"), "started with another recipe")
 
     done = call("synth", "--model", run, "-i", cohort, "--split", split, "-o", out, "--device", "cpu")
     assert done.code == 0, done.err

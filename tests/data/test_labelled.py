@@ -166,6 +166,19 @@ def test_examples_are_whole_slices_of_the_first_cohort_and_claim_nothing_it_lack
     assert batch.present.tolist() == [[True] * 4 + [False]] * 3
 
 
+def test_examples_are_of_the_first_cohort_and_the_case_that_show_what_is_asked_for(
+    two: LabelledSlices, others: list[Entry]
+) -> None:
+    for have, shown in ((("PD",), [1, 0, 1, 0, 1]), (("FLAIR", "PD"), [1, 1, 1, 1, 0]), (("DIR",), [1, 1, 1, 1, 0])):
+        batch, _ = two.examples(2, have)
+        assert batch.present.tolist() == [[bool(x) for x in shown]] * 2
+    config = replace(ONE, contrasts=SECOND, labels=(SECOND,))
+    only = replace(others[0], contrasts=("T1",), area=others[0].area[:1])  # the other one has more, but no T1
+    batch, cases = LabelledSlices([only, others[1]], config).examples(1, ("T1",))
+    assert batch.present.tolist() == [[True, False, False]]
+    assert cases == ["Other_0"]
+
+
 def test_a_cohort_of_incomplete_cases_shows_what_the_fullest_one_has(others: list[Entry]) -> None:
     config = replace(ONE, contrasts=SECOND, labels=(SECOND,))
     poorer = replace(others[0], contrasts=("T1",), area=others[0].area[:1])

@@ -8,6 +8,7 @@ from polycontrast.data.cache import Entry, cached
 from polycontrast.data.configs import DataConfig
 from polycontrast.data.dataset import SliceDataset
 from polycontrast.data.units import fit_units
+from polycontrast.errors import UserError
 from polycontrast.io.layout import find_cases
 
 from .. import tiny
@@ -49,6 +50,17 @@ def test_the_map_is_the_best_line_in_the_least_squares_sense(entries: list[Entry
             found += [images[2][mask[0]].numpy() for images, mask, _ in (by_slice[z] for z in places)]
     gain, offset = np.polyfit(np.concatenate(x).astype(np.float64), (np.concatenate(v).astype(np.float64) + 1) / 2, 1)
     assert units["T2"] == pytest.approx((gain, offset), rel=1e-2)
+
+
+def test_slices_count_that_are_trained_on_whatever_else_is_cached(entries: list[Entry]) -> None:
+    """Not only those on which contrasts that the recipe does not know are large too."""
+    config = replace(CONFIG, contrasts=("T1", "T2"))
+    area = entries[0].area.copy()
+    area[3] = 0  # FLAIR
+    odd = replace(entries[0], area=area)
+    assert fit_units([odd], config) == fit_units(entries[:1], config)
+    with pytest.raises(UserError, match="no slice to train on"):
+        fit_units([odd], CONFIG)
 
 
 def test_the_map_of_a_system_s_outputs_undoes_what_the_system_did_to_them(entries: list[Entry]) -> None:

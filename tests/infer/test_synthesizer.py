@@ -154,7 +154,7 @@ def test_intensities_are_relative(synthesizer: Synthesizer, volume_units: Synthe
     [
         ({}, None, "needs T2, found nothing"),
         ({"T1": "x"}, None, "needs T2, found T1"),
-        ({"T2": "x"}, ["T2"], "not trained to make T2"),
+        ({"T2": "x"}, ["T2"], "both given and wanted: T2"),
         ({"T2": "x"}, ["PD"], "not trained to make PD"),
         ({"T2": "x"}, ["T9"], "unknown contrast 'T9'"),
         ({"T2": "x"}, [], "no contrast is wanted"),

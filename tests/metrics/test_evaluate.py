@@ -14,6 +14,7 @@ from polycontrast.data import intensity
 from polycontrast.errors import UserError
 from polycontrast.io import formats
 from polycontrast.io.layout import find_cases
+from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.evaluate import evaluate
 
 SHAPE = (20, 22, 18)
@@ -161,6 +162,38 @@ def test_differences_are_paired_and_have_intervals(cohort):
     found = result.summary["differences"]["T1"]["copy"]["brain"]["psnr"]
     assert found["mean"] == pytest.approx(np.mean(np.subtract(own, copy)))
     assert found["interval"][0] <= found["mean"] <= found["interval"][1]
+
+
+def test_controls_that_are_known_are_not_judged_again_and_change_nothing(cohort, monkeypatch):
+    alone = run(cohort)
+    judged = []
+    judge = evaluation.judge
+    monkeypatch.setattr(evaluation, "judge", lambda *given: judged.append(1) or judge(*given))
+    again = run(cohort, known=alone.rows)
+    assert again == alone
+    assert len(judged) == 3 * 2  # cases, contrasts: the system alone
+    judged.clear()
+    some = [row for row in alone.rows if row.case == "Brats18_A_1"]
+    assert run(cohort, known=some) == alone
+    assert len(judged) == 2 + 2 * 2 * 4
+
+
+def test_the_summary_tells_whose_evaluation_it_is(cohort):
+    found = run(cohort).summary
+    assert (found["judged"], found["fitted"]) == (TEST, GAN)
+
+
+def test_a_kill_before_the_end_leaves_no_summary(cohort, monkeypatch):
+    run(cohort)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation.gallery, "draw", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(cohort)
+    assert not (cohort[3] / "summary.json").exists()
+    assert (cohort[3] / "summary.md").exists()
 
 
 def test_worst_and_median_case_are_drawn_by_psnr(cohort, drawn):

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 def gradients(recipe: Recipe, batch: Batch, ranks: Ranks, training: bool) -> dict[str, Tensor]:
     trainer = Trainer(recipe, CPU, ranks)
-    torch.manual_seed(ranks.rank)  # a rank's dropout is its own
+    torch.manual_seed(0)  # of every rank alike, as the trainer does: dropout's masks then fall on other samples
     system = trainer.system
     system.optimisers = dict.fromkeys(system.players, OptimiserConfig(((0.0, 0.0),)))
     for network in system.players.values():
@@ -46,7 +46,9 @@ def gradients(recipe: Recipe, batch: Batch, ranks: Ranks, training: bool) -> dic
 def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     recipe = recipes.from_json(read_json(Path(recipe_file)))
     recipe = replace(recipe, train=replace(recipe.train, batch=4))
-    dataset = open_dataset(recipe.data, cached(find_cases(Path(cohort)), recipe.data.contrasts, Path(cache)), 0)
+    entries = cached(find_cases(Path(cohort)), recipe.data.contrasts, Path(cache))
+    sets = recipe.data.labels
+    dataset = open_dataset(recipe.data, [entries] * len(sets) if sets else entries, 0, recipe.train.batch)
     ranks = distributed.start(CPU)
     batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world))
     batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)

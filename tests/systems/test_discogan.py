@@ -198,6 +198,11 @@ def test_pairs_are_refused(data: Any) -> None:
         systems.build(TINY, data)
 
 
+def test_generators_without_a_turn_are_refused() -> None:
+    with pytest.raises(UserError, match="every is 1"):
+        systems.build(replace(TINY, every=1), SLICES)
+
+
 @pytest.mark.parametrize(("size", "words"), [(48, "48 pixels are too small"), (72, "size 72.* not a multiple of 16")])
 def test_sizes_that_its_layers_do_not_divide_are_refused(size: int, words: str) -> None:
     with pytest.raises(UserError, match=words):

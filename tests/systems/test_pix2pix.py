@@ -23,6 +23,7 @@ TINY = Pix2pixConfig(
     discriminator=OptimiserConfig(((0.0, 2e-4),), betas=(0.5, 0.999)),
 )  # fmt: skip
 SLICES = DataConfig(contrasts=("T2", "FLAIR"), size=32, min_area=2000.0, units="volume", lesion=False)
+PATCHES = PatchConfig(contrasts=("T2", "FLAIR"), spacing=5.0, size=24, margin=2)
 PHOTOS = PhotoConfig(load=36, size=32)
 BOTH = Step("all", ("discriminator", "generator"))
 ALL_NAMES = {"d_loss", "d_real", "d_fake", "g_loss", "g_fake", "g_l1"}
@@ -46,10 +47,14 @@ def source_of(recipe: Recipe) -> Tensor:
 
 
 class TestPix2pix(SystemContract):
-    recipe = recipe_of()
+    recipe = recipe_of(replace(SLICES, size=64), levels=6)  # the fewest levels that have dropout
     memorised = "g_l1"
     names = {"all": ALL_NAMES}  # noqa: RUF012
     batch_statistics = frozenset({"generator", "discriminator"})
+
+
+class TestPix2pixOfPatches(TestPix2pix):
+    recipe = replace(recipe_of(PATCHES, levels=3), name="pix2pix_patches")
 
 
 def test_the_networks_have_the_papers_numbers_of_parameters() -> None:
@@ -214,7 +219,7 @@ def test_several_wanted_contrasts_are_a_set_of_runs_and_several_sources_channels
 @pytest.mark.parametrize(
     ("data", "changed", "size"),
     [
-        (PatchConfig(contrasts=("T2", "FLAIR"), size=24, margin=2), {"levels": 3, "base": 2}, (23, 24, 21)),
+        (PATCHES, {"levels": 3, "base": 2}, (23, 24, 21)),
         (PHOTOS, {"have": ("A",), "want": ("B",)}, (30, 31)),
     ],
 )

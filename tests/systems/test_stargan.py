@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from polycontrast import losses, pictures, recipes, systems
 from polycontrast.contrasts import DEFAULT
 from polycontrast.data import intensity, open_dataset, phantom
-from polycontrast.data.batches import Batch
+from polycontrast.data.batches import Alternating, Batch
 from polycontrast.data.cache import Entry, cached
 from polycontrast.data.configs import DataConfig, PatchConfig, PhotoConfig, PhotoSet
 from polycontrast.errors import UserError
@@ -24,7 +24,8 @@ from polycontrast.nets.layers import with_planes
 from polycontrast.recipes import Recipe, TrainConfig
 from polycontrast.systems.base import OptimiserConfig, Phase, SampleRng, Step
 from polycontrast.systems.stargan import Scene, Stargan, StarganConfig
-from polycontrast.train.loop import preview, train
+from polycontrast.train.loop import train
+from polycontrast.train.preview import preview
 
 from .contract import CPU, SystemContract, drawn_batch, trainer_of
 
@@ -69,6 +70,15 @@ class TestStargan(SystemContract):
     }
 
 
+class TestStarganOfTwoCohorts(TestStargan):
+    recipe = replace(
+        recipe_of(
+            replace(SLICES, labels=(("T1", "T1ce", "T2"), ("T2", "FLAIR"))), exclusive=(True, True), critics=2
+        ),
+        name="stargan_two_cohorts",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "millions"),
     [("stargan_rafd", 53.2), ("stargan", 53.2), ("stargan_joint", 53.3), ("stargan_mr", 53.3), ("stargan_two", 53.4)],
@@ -96,13 +106,22 @@ def test_the_paper_recipes_state_what_the_paper_states() -> None:
     assert joint.system.exclusive == (False, True)
     assert joint.data.sets == (*data.sets, *rafd.data.sets)
     assert joint.system.want == (*system.want, *rafd.system.want)
-    assert joint.train == recipe.train
+    assert joint.train == replace(recipe.train, images=2 * 200_000 * 16)  # a step of each data set in each iteration
 
 
 def test_five_turns_of_the_critic_to_one_of_the_generator() -> None:
     system, phase = Stargan(TINY, SLICES), Phase("all", 100, BOTH.turns)
     turns = [system.turns(phase, updates) for updates in range(10)]
     assert turns == [("discriminator",)] * 4 + [BOTH.turns] + [("discriminator",)] * 4 + [BOTH.turns]
+
+
+@pytest.mark.parametrize("critics", [2, 3, 4, 5])
+def test_the_generator_has_a_turn_in_as_many_steps_of_either_data_set(critics: int) -> None:
+    recipe = recipe_of(COHORTS, **MIXED, critics=critics)
+    system, phase = Stargan(recipe.system, COHORTS), Phase("all", 100, BOTH.turns)
+    order = Alternating([7, 11], recipe.train.batch, seed=0)
+    told = [order(i * recipe.train.batch)[0] for i in range(6 * critics) if system.turns(phase, i) == BOTH.turns]
+    assert told == [0, 1] * 3
 
 
 def test_a_step_computes_no_more_than_its_turns_use() -> None:
@@ -247,11 +266,12 @@ def test_photographs_keep_their_colours() -> None:
         (replace(SLICES, labels=()), {}, "no labels"),
         (replace(SLICES, slab=3), {}, "slabs of 3"),
         (replace(SLICES, labels=(("T1", "T2", "FLAIR"),)), {"want": ("T1",)}, "differ: T1ce"),
-        (SLICES, {"want": ("T1", "PD")}, "not among what the data shows: PD"),
-        (SLICES, {"have": ("PD",)}, "not among what the data shows: PD"),
-        (PHOTOS, FACES | {"want": ("Bald",)}, "not among what the data shows: Bald"),
+        (SLICES, {"want": ("T1", "PD")}, "stargan asks for what the data does not show: PD"),
+        (SLICES, {"have": ("PD",)}, "stargan asks for what the data does not show: PD"),
+        (PHOTOS, FACES | {"want": ("Bald",)}, "stargan asks for what the data does not show: Bald"),
         (COHORTS, {"want": ("PD",)}, "2 sets of labels, 1 values of system.exclusive"),
         (replace(PHOTOS, sets=SETS), FACES, "2 sets of labels, 1 values of system.exclusive"),
+        (SLICES, {"critics": 0}, "critics is 0"),
         (SLICES, {"critic_levels": 6}, "32 pixels are too small for the discriminator of stargan, which needs 64"),
     ],
 )

@@ -8,7 +8,9 @@ import torch
 from polycontrast import losses, recipes, systems
 from polycontrast.data.batches import Batch
 from polycontrast.data.cache import Entry
+from polycontrast.data.configs import AnyData, DataConfig, PatchConfig
 from polycontrast.data.dataset import SliceDataset
+from polycontrast.errors import UserError
 from polycontrast.nets.layers import with_planes
 from polycontrast.systems.base import SampleRng, Step
 from polycontrast.systems.tcmgan import Scene, Tcmgan, TcmganConfig
@@ -59,6 +61,26 @@ def test_the_networks_have_the_papers_numbers_of_parameters() -> None:
     assert {name: round(m, 3) for name, m in millions.items()} == {
         "generator": 41.823, "discriminator": 11.204, "segmenter": 6.129,
     }  # fmt: skip
+
+
+def test_an_edge_is_a_multiple_of_what_the_segmenter_halves_too() -> None:
+    config, data = replace(tiny.recipe().system, levels=3), tiny.recipe().data
+    assert systems.build(config, replace(data, size=48)).multiple == 16
+    with pytest.raises(UserError, match="not a multiple of 16"):
+        systems.build(config, replace(data, size=40))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (DataConfig(lesion=False), "tcmgan learns from the lesion"),
+        (DataConfig(contrasts=("T1", "T2")), "tcmgan asks for what the data does not show: FLAIR, T1ce"),
+        (PatchConfig(), "sees slices of volumes"),
+    ],
+)
+def test_what_it_cannot_be_trained_on_is_refused(data: AnyData, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        systems.build(TcmganConfig(), data)
 
 
 def test_a_step_runs_the_generator_forward_once(trainer: Trainer, batch: Batch) -> None:

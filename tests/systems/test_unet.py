@@ -17,7 +17,7 @@ from .contract import CPU, SystemContract, drawn_batch, trainer_of
 
 TINY = UnetConfig(levels=5, base=4, generator=OptimiserConfig(((0.0, 2e-3),)))
 SLICES = DataConfig(size=32, min_area=2000.0, units="volume", lesion=False)
-PATCHES = PatchConfig(size=16, margin=2)
+PATCHES = PatchConfig(spacing=5.0, size=16, margin=2)
 PHOTOS = PhotoConfig(load=36, size=32)
 
 
@@ -37,6 +37,10 @@ class TestUnet(SystemContract):
     recipe = recipe_of()
     memorised = "g_l1"
     names = {"all": {"g_loss", "g_l1"}}  # noqa: RUF012
+
+
+class TestUnetOfPatches(TestUnet):
+    recipe = replace(recipe_of(PATCHES, levels=3), name="unet_patches")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,14 @@ def test_data_without_pairs_are_refused(data: Any) -> None:
 def test_slabs_are_refused() -> None:
     with pytest.raises(UserError, match="same slice"):
         systems.build(TINY, replace(SLICES, slab=3))
+
+
+def test_labelled_images_and_contrasts_that_the_data_does_not_show_are_refused() -> None:
+    with pytest.raises(UserError, match="learns from pairs"):
+        systems.build(TINY, replace(SLICES, labels=(SLICES.contrasts,)))
+    with pytest.raises(UserError, match="unet asks for what the data does not show: T1ce, T1") as caught:
+        systems.build(TINY, replace(SLICES, contrasts=("T2", "FLAIR")))
+    assert "it shows T2, FLAIR" in caught.value.hint
 
 
 def test_its_network_is_the_one_that_tcmgan_trains() -> None:

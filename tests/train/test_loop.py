@@ -18,11 +18,12 @@ from polycontrast.data.configs import DataConfig
 from polycontrast.data.dataset import SliceDataset
 from polycontrast.errors import UserError
 from polycontrast.recipes import Recipe
-from polycontrast.systems.base import OptimiserConfig
+from polycontrast.systems.base import OptimiserConfig, System
 from polycontrast.train import loop
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.log import Log
 from polycontrast.train.loop import Trainer, others_frozen, train
+from polycontrast.train.progress import Progress
 
 from .. import tiny
 
@@ -196,11 +197,11 @@ def test_a_finished_run_stays_as_it_is(run: Path, entries: list[Entry]) -> None:
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("other", ["recipe", "cases"])
+@pytest.mark.parametrize("other", ["another recipe", "other cases"])
 def test_a_run_is_resumed_with_its_own_recipe_and_cases_only(run: Path, entries: list[Entry], other: str) -> None:
-    recipe = tiny.recipe(preview_every=16, seed=1 if other == "recipe" else 0)
-    cases = entries[1:] if other == "cases" else entries
-    with pytest.raises(UserError, match=f"other {other}") as caught:
+    recipe = tiny.recipe(preview_every=16, seed=1 if other == "another recipe" else 0)
+    cases = entries[1:] if other == "other cases" else entries
+    with pytest.raises(UserError, match=f"started with {other}") as caught:
         train(recipe, cases, run, resume=True, progress=False)
     assert caught.value.path == run / "config.json"
 
@@ -209,6 +210,47 @@ def test_a_run_folder_that_cannot_be_made_is_told(entries: list[Entry], tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot"):
         train(tiny.recipe(), entries, tmp_path / "file" / "run", progress=False)
+
+
+def test_of_a_recipe_that_is_refused_nothing_is_left(entries: list[Entry], tmp_path: Path) -> None:
+    odd = tiny.recipe()
+    odd = replace(odd, data=replace(odd.data, size=40))
+    with pytest.raises(UserError, match="size 40"):
+        train(odd, entries, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("picture", ["preview", "pictures.curves"])
+def test_a_picture_that_fails_stops_no_training(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no room")
+
+    said: list[str] = []
+    for name in ("train.loop.preview", "pictures.curves"):
+        monkeypatch.setattr(f"polycontrast.{name}", broken if name.endswith(picture) else lambda *_: None)
+    monkeypatch.setattr(Progress, "say", lambda _, text: said.append(text))
+    run = train(tiny.recipe(images=8), entries, tmp_path / "run", progress=False)
+    assert runs.find(run) is not None
+    assert said == ["no picture after 12 images: no room"]
+
+
+def test_units_are_fitted_to_what_synthesis_computes(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, whatever training was done in."""
+    found = []
+    fit = loop.output_units
+
+    def noting(system: System, *rest: Any) -> Any:
+        found.append(system.bfloat16)
+        return fit(system, *rest)
+
+    monkeypatch.setattr(loop, "output_units", noting)
+    monkeypatch.setattr(loop, "_draw", lambda *_: None)
+    train(tiny.recipe(images=4, bfloat16=("generator",)), entries, tmp_path / "run", progress=False)
+    assert found == [frozenset()]
 
 
 def test_every_slice_is_seen_once_before_any_is_seen_twice(entries: list[Entry], tmp_path: Path) -> None:

@@ -15,28 +15,19 @@ from typing import Any
 import pytest
 
 from polycontrast import recipes
-from polycontrast.data.configs import DataConfig
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.metrics import classifier
+from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.measures import METRICS
-from polycontrast.recipes import Recipe
 from polycontrast.systems.base import OptimiserConfig
-from polycontrast.systems.pix2pix import Pix2pixConfig
-from polycontrast.workflows import costs
+from polycontrast.workflows import costs, scoreboard
 from polycontrast.workflows.compare import Setting, budgeted, check, compare
 
 from .. import models, tiny
 
 WANT = ("FLAIR", "T1")
 SCRIPT = Path(__file__).with_name("run_compare.py")
-
-
-def pairwise() -> Recipe:
-    """A system for one pair: two runs of a few thousand weights."""
-    system = Pix2pixConfig(have=("T2",), want=("T1",), levels=5, base=4, critic_base=4, tanh=False)
-    data = DataConfig(contrasts=("T1", "T2"), size=32, units="volume", lesion=False)
-    return Recipe("pairwise", system, data, replace(tiny.recipe().train, batch=2))
 
 
 @pytest.fixture(name="setting")
@@ -75,15 +66,18 @@ def stamps(folder: Path) -> dict[str, int]:
 @pytest.mark.usefixtures("here")
 def test_one_table_has_every_system_and_control(setting: Setting, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = compare({"one": tiny.recipe(), "set": pairwise()}, setting, out, cache=cache, tell=lambda _: None)
+    result = compare({"one": tiny.recipe(), "set": tiny.pairwise()}, setting, out, cache=cache, tell=lambda _: None)
     assert list(result["quality"]) == ["one", "set", "copy", "mean image", "constant"]
     assert result["failures"] == {}
     assert result == read_json(out / "compare.json")
     with (out / "compare.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 5 * len(WANT) * 3
+    assert len(rows) == 5 * len(WANT) * 3 + len(WANT)
     assert {f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")} < set(rows[0])
     own = read_json(out / "set" / "evaluation" / "summary.json")["results"]["T1"]["synthetic"]["tumour"]["nmae"]
+    (ceiling,) = (r for r in rows if (r["system"], r["contrast"]) == ("real", "T1"))
+    assert float(ceiling["recognised"]) == pytest.approx(result["recognised"]["real"]["T1"]["mean"])
+    assert (ceiling["region"], ceiling["psnr"]) == ("brain", "")
     (row,) = (r for r in rows if (r["system"], r["contrast"], r["region"]) == ("set", "T1", "tumour"))
     assert float(row["nmae"]) == pytest.approx(own["mean"], rel=1e-4)
     assert float(row["nmae_high"]) == pytest.approx(own["interval"][1], rel=1e-4)
@@ -95,7 +89,8 @@ def test_one_table_has_every_system_and_control(setting: Setting, cache: Path, t
 
 @pytest.mark.usefixtures("here")
 def test_the_budget_is_shared_among_the_runs_of_a_set(setting: Setting, cache: Path, tmp_path: Path) -> None:
-    result = compare({"one": tiny.recipe(), "set": pairwise()}, setting, tmp_path, cache=cache, tell=lambda _: None)
+    systems = {"one": tiny.recipe(), "set": tiny.pairwise()}
+    result = compare(systems, setting, tmp_path, cache=cache, tell=lambda _: None)
     one, both = result["cost"]["one"], result["cost"]["set"]
     assert (one["runs"], both["runs"]) == (1, 2)
     assert one["images"] == 8 + 4  # the segmenter's training comes on top
@@ -106,13 +101,13 @@ def test_the_budget_is_shared_among_the_runs_of_a_set(setting: Setting, cache: P
         assert cost["seconds_per_volume"] > 0
         assert cost["training_memory_gb"] > 0.05
         assert cost["synthesis_memory_gb"] > 0.05
-    assert budgeted(pairwise(), setting)[0].train.images == 4
-    assert list(budgeted(pairwise(), setting)[1]) == ["t2_to_flair", "t2_to_t1"]
+    assert budgeted(tiny.pairwise(), setting)[0].train.images == 4
+    assert list(budgeted(tiny.pairwise(), setting)[1]) == ["t2_to_flair", "t2_to_t1"]
 
 
 def test_what_is_finished_is_not_done_again(setting: Setting, cache: Path, tmp_path: Path, here: list[str]) -> None:
     out = tmp_path / "out"
-    systems = {"one": tiny.recipe(), "set": pairwise()}
+    systems = {"one": tiny.recipe(), "set": tiny.pairwise()}
     first = compare(systems, setting, out, cache=cache, tell=lambda _: None)
     before = stamps(out)
     assert here == ["_train", "_synthesise"] * 2
@@ -138,10 +133,47 @@ def test_new_volumes_are_judged_anew(setting: Setting, cache: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("changed", [{"test": ["Tiny_2"]}, {"gan": ["Tiny_0", "Tiny_3"], "test": ["Tiny_2"]}])
+def test_another_split_is_judged_anew(setting: Setting, tmp_path: Path, changed: dict[str, list[str]]) -> None:
+    run, out = models.make_run(tmp_path / "run"), tmp_path / "out"
+    compare({"mine": run}, setting, out, tell=lambda _: None)
+    write_json(setting.split, {"gan": ["Tiny_0"], "train": ["Tiny_1"], **changed})
+    result = compare({"mine": run}, setting, out, tell=lambda _: None)
+    assert result["quality"]["mine"]["T1"]["brain"]["psnr"]["n"] == 1
+    fitted = read_json(out / "mine" / "evaluation" / "summary.json")["mean_image"]["cases"]
+    assert fitted == len(changed.get("gan", ["Tiny_0"]))
+
+
+@pytest.mark.usefixtures("here")
+def test_an_evaluation_that_does_not_say_of_whom_is_made_again(setting: Setting, tmp_path: Path) -> None:
+    run, out = models.make_run(tmp_path / "run"), tmp_path / "out"
+    first = compare({"mine": run}, setting, out, tell=lambda _: None)
+    file = out / "mine" / "evaluation" / "summary.json"
+    write_json(file, {k: v for k, v in read_json(file).items() if k not in ("judged", "fitted")})
+    assert compare({"mine": run}, setting, out, tell=lambda _: None) == first
+    assert "judged" in read_json(file)
+
+
+@pytest.mark.usefixtures("here")
+def test_controls_are_judged_once(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+    judge = evaluation.judge
+    monkeypatch.setattr(evaluation, "judge", lambda *given: judged.append(1) or judge(*given))
+    systems = {name: models.make_run(tmp_path / name, seed=seed) for seed, name in enumerate(("one", "other"))}
+    result = compare(systems, setting, tmp_path / "out", tell=lambda _: None)
+    assert len(judged) == 2 * len(WANT) * (4 + 1)
+    own = [read_json(tmp_path / "out" / name / "evaluation" / "summary.json") for name in systems]
+    for summary in own:
+        assert summary["results"]["T1"]["copy"] == result["quality"]["copy"]["T1"]
+    minus = [summary["differences"]["T1"]["copy"]["brain"]["psnr"]["mean"] for summary in own]
+    assert minus[0] != minus[1]
+
+
+@pytest.mark.usefixtures("here")
 def test_another_budget_in_the_same_folder_is_refused_in_words(setting: Setting, cache: Path, tmp_path: Path) -> None:
     compare({"one": tiny.recipe()}, setting, tmp_path, cache=cache, tell=lambda _: None)
     result = compare({"one": tiny.recipe()}, replace(setting, images=16), tmp_path, cache=cache, tell=lambda _: None)
-    assert "started with other recipe" in result["failures"]["one"][0]
+    assert "started with another recipe" in result["failures"]["one"][0]
 
 
 def test_a_run_that_is_there_is_judged_beside_the_others(
@@ -157,7 +189,7 @@ def test_a_run_that_is_there_is_judged_beside_the_others(
 
 @pytest.mark.usefixtures("here")
 def test_a_system_that_fails_is_told_and_the_others_go_on(setting: Setting, cache: Path, tmp_path: Path) -> None:
-    wild = pairwise()
+    wild = tiny.pairwise()
     adam = OptimiserConfig(((0.0, 1e30),))
     wild = replace(wild, system=replace(wild.system, generator=adam, discriminator=adam))
     told: list[str] = []
@@ -183,6 +215,60 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_made(
     with pytest.raises(UserError, match=words):
         compare({name: recipes.recipe(system)}, setting, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"want": ("PD",)}, "PD"),  # none of the labels
+        ({"want": ("T1", "T2")}, "both given and wanted: T2"),
+        ({"images": None}, "for how many images"),
+    ],
+)
+def test_what_a_system_cannot_do_is_refused_before_anything_is_made(
+    setting: Setting, tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        compare({"stargan": recipes.recipe("stargan_small")}, replace(setting, **asked), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_judged_cases_that_a_system_was_trained_on_are_named(setting: Setting, tmp_path: Path) -> None:
+    leaky, out = models.make_run(tmp_path / "run", cases=["Tiny_0", "Tiny_3"]), tmp_path / "out"
+    clean = models.make_run(tmp_path / "clean", seed=1)
+    result = compare({"mine": leaky, "clean": clean}, replace(setting, images=None), out, tell=lambda _: None)
+    assert result["leaks"] == {"mine": ["Tiny_3"]}
+    text = (out / "compare.md").read_text()
+    assert "* **mine was trained on judged cases**, of which its figures say nothing: Tiny_3.\n" in text
+    assert "**clean was trained" not in text
+    assert "images of training" not in text
+
+
+@pytest.mark.usefixtures("here")
+def test_the_classifier_never_learns_from_those_who_are_judged(setting: Setting, tmp_path: Path) -> None:
+    run, judged = {"mine": models.make_run(tmp_path / "run")}, replace(setting, role="train")
+    assert compare(run, judged, tmp_path / "out", tell=lambda _: None)["classifier"]["role"] == "gan"
+    write_json(setting.split, {"train": ["Tiny_1"], "test": ["Tiny_2"]})
+    with pytest.raises(UserError, match="but those judged"):
+        compare(run, judged, tmp_path / "none", tell=lambda _: None)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_picture_that_fails_and_a_log_cut_short_end_no_comparison(
+    setting: Setting, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems, told = {"one": tiny.recipe()}, list[str]()
+    first = compare(systems, setting, tmp_path, cache=cache, tell=lambda _: None)
+    with (tmp_path / "one" / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"images": 1')
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("no room")
+
+    monkeypatch.setattr(scoreboard, "draw", broken)
+    assert compare(systems, setting, tmp_path, cache=cache, tell=told.append) == first
+    assert told[-1] == "there is no picture: no room"
 
 
 def test_a_run_that_cannot_make_what_is_wanted_is_refused(setting: Setting, tmp_path: Path) -> None:
@@ -226,7 +312,8 @@ def test_the_peak_of_memory_is_this_process_own() -> None:
 def test_a_killed_comparison_goes_on_with_children_of_its_own(setting: Setting, cache: Path, tmp_path: Path) -> None:
     """Killed while the second system trains: the first is not trained again, and no child outlives its parent."""
     out = tmp_path / "out"
-    plan = {"one": tiny.recipe(), "set": replace(pairwise(), train=replace(pairwise().train, checkpoint_every=64))}
+    pairwise = tiny.pairwise()
+    plan = {"one": tiny.recipe(), "set": replace(pairwise, train=replace(pairwise.train, checkpoint_every=64))}
     files = [tiny.as_file(recipe, tmp_path / f"{name}.json") for name, recipe in plan.items()]
     long = replace(setting, images=1024)
     process = tiny.start(SCRIPT, setting.data, setting.split, cache, out, long.images, *files)

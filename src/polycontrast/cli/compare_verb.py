@@ -15,7 +15,9 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder or CSV of cases.")],
     split: Annotated[Path, typer.Option(help="JSON of roles.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where runs, volumes, tables and the picture are written.")],
-    images: Annotated[int, typer.Option(min=1, help="Images that each system sees in training, over all its runs.")],
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images that each of --systems sees in training, over all its runs.")
+    ] = None,
     systems: Annotated[str, typer.Option(help="Systems or recipes to train, as stargan,tcmgan,pix2pix.")] = "",
     size: Annotated[str, typer.Option(help="Which recipe a system's name stands for: small, mr or paper.")] = "small",
     runs: Annotated[
@@ -29,14 +31,16 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print no progress.")] = False,
 ) -> None:
     """Train each system for as many images, synthesise the judged role, write one table. Goes on where it stopped."""
-    from polycontrast.contrasts import canonical_set
+    from polycontrast.cli.names import names
     from polycontrast.device import choose, keep_memory
     from polycontrast.errors import EXIT_SOME_FAILED, UserError
     from polycontrast.workflows.compare import Setting, compare
 
     keep_memory()
-    names = [name.strip() for name in systems.split(",") if name.strip()]
-    entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in names}
+    if size not in SIZES:
+        raise UserError(f"no size {size!r}", hint=f"there are: {', '.join(SIZES)}")
+    trained = [name.strip() for name in systems.split(",") if name.strip()]
+    entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in trained}
     for text in runs or ():
         name, _, folder = text.partition("=")
         if not folder or name in entrants:
@@ -45,7 +49,7 @@ def run(
     if not entrants:
         raise UserError("nothing to compare", hint="--systems unet,pix2pix or --runs name=FOLDER")
     setting = Setting(
-        data, split, images, canonical_set(have), canonical_set(want), role, choose(device),
+        data, split, images, names(have) or (), names(want) or (), role, choose(device),
         prepare=keep_memory, progress=not quiet,
     )  # fmt: skip
     result = compare(entrants, setting, out, cache=cache, tell=(lambda _: None) if quiet else _tell)
@@ -63,11 +67,8 @@ def _tell(text: str) -> None:
 def _recipe(name: str, size: str) -> "Recipe":
     """The recipe that a system's name stands for at this size, or the recipe of this very name."""
     from polycontrast import recipes
-    from polycontrast.errors import UserError
     from polycontrast.systems import SYSTEMS
 
-    if size not in SIZES:
-        raise UserError(f"no size {size!r}", hint=f"there are: {', '.join(SIZES)}")
     if name not in SYSTEMS:
         return recipes.recipe(name)
     fitting = [one for form in SIZES[size] if (one := form.format(name)) in recipes.RECIPES]

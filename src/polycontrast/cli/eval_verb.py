@@ -18,13 +18,13 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print no progress.")] = False,
 ) -> None:
     """PSNR, SSIM and NMAE per volume, whole brain and tumour, with controls, intervals and mosaics."""
-    from polycontrast.contrasts import canonical_set
+    from polycontrast.cli.names import names
     from polycontrast.errors import EXIT_SOME_FAILED
     from polycontrast.metrics.evaluate import evaluate
 
     result = evaluate(
-        synthetic, data, out, want=canonical_set(want) if want else None, split=split, role=role,
-        have=canonical_set(have), fit_role=fit_role,
+        synthetic, data, out, want=names(want), split=split, role=role,
+        have=names(have) or (), fit_role=fit_role,
         notify=(lambda _: None) if quiet else (lambda case: typer.echo(f"judging {case}", err=True)),
     )  # fmt: skip
     typer.echo((out / "summary.md").read_text(encoding="utf-8"))

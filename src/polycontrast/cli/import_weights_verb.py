@@ -24,21 +24,29 @@ def run(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="tcmgan: folder or CSV of cases, to fit its units.")] = None,
     split: Annotated[Path | None, typer.Option(help="tcmgan: JSON of roles; without it every case counts.")] = None,
-    role: Annotated[str, typer.Option(help="tcmgan: the role that the units are fitted to.")] = "gan",
+    role: Annotated[
+        str | None, typer.Option(help="tcmgan: the role that the units are fitted to; gan if absent.")
+    ] = None,
     device: Annotated[str, typer.Option(help="tcmgan: auto, cpu, cuda[:N] or mps.")] = "auto",
-    cache: Annotated[Path | None, typer.Option(help="Where normalised volumes are kept; ~/.cache by default.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="tcmgan: where normalised volumes are kept; ~/.cache by default.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Make a run folder of a checkpoint that another repository published. The file is read, never executed."""
     from polycontrast.device import choose, keep_memory
+    from polycontrast.errors import UserError
     from polycontrast.workflows.cohort import cached_cases
     from polycontrast.workflows.import_weights import NOT_IMPORTED, import_weights
 
     keep_memory()
+    about_cases = {"--split": split, "--role": role, "--cache": cache}
+    if data is None and (idle := [option for option, value in about_cases.items() if value is not None]):
+        raise UserError(f"{', '.join(idle)} without --data", hint="they say which cases of --data count, for tcmgan")
 
     def entries(fitted: "Recipe") -> "list[Entry]":
         assert data is not None
-        return cached_cases(data, split, role, fitted.data.contrasts, cache, quiet=quiet)
+        return cached_cases(data, split, role or "gan", fitted.data.contrasts, cache, quiet=quiet)
 
     names = tuple(name.strip() for name in labels.split(",")) if labels else ()
     told = import_weights(

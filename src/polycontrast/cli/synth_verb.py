@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 def run(
     model: Annotated[Path, typer.Option(help="The run folder of a trained model, or of a set of runs.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where <case>/<case>_<contrast>_synth.nii.gz are written.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Where <case>/<case>_<contrast>_synth.nii.gz, or <photograph>_<want>_synth.png, are written.",
+        ),
+    ],
     source: Annotated[
         Path | None,
         typer.Option(
@@ -27,9 +34,18 @@ def run(
     t2: Annotated[Path | None, typer.Option(help="A single T2 file.")] = None,
     flair: Annotated[Path | None, typer.Option(help="A single FLAIR file.")] = None,
     have: Annotated[
-        str | None, typer.Option(help="Use only these of what is there: which source a model of any source takes.")
+        str | None,
+        typer.Option(
+            help="Use only these of the contrasts that are there; for a model that needs just one: which one."
+        ),
     ] = None,
-    want: Annotated[str | None, typer.Option(help="Contrasts to make, as t1,t1ce,flair; all by default.")] = None,
+    want: Annotated[
+        str | None,
+        typer.Option(
+            help="Contrasts to make, as t1,t1ce,flair; of photographs the side or attributes, as Young,Smiling; all "
+            "by default."
+        ),
+    ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
     role: Annotated[str, typer.Option(help="The role taken from --split.")] = "test",
     shard: Annotated[str, typer.Option(help="i/N: only every N-th case, from the i-th (0-based).")] = "0/1",
@@ -38,7 +54,7 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
-    from polycontrast.contrasts import canonical_set
+    from polycontrast.cli.names import names
     from polycontrast.device import choose, keep_memory
     from polycontrast.infer.cohort import run_cohort
     from polycontrast.infer.sets import load
@@ -51,10 +67,10 @@ def run(
         return
     cases = _cases(source, files, split, role, shard)
     loaded = load(model, choose(device))
-    used = canonical_set(have) if have else loaded.have
-    wanted = canonical_set(want) if want else None
+    chosen, wanted = names(have), names(want)
+    used = chosen or loaded.have
     loaded.check(used, wanted)
-    if have:
+    if chosen:
         cases = [replace(case, contrasts={c: f for c, f in case.contrasts.items() if c in used}) for case in cases]
 
     several = len(cases) > 1
@@ -94,7 +110,7 @@ def _photographs(
             hint="-i IMAGE or -i FOLDER; --split, --shard and single contrasts are for volumes",
         )
     loaded = PhotoSynthesizer.load(model, have, choose(device))
-    wanted = names(want, photographs=True) or None
+    wanted = names(want, photographs=True)
     notify = partial(_tell, quiet=quiet, several=source.is_dir())
     done, failed = synthesize_photographs(loaded, source, out, wanted, overwrite=overwrite, notify=notify)
     _conclude(failed, len(done) + len(failed), out / "failures.csv", several=source.is_dir())
@@ -132,6 +148,8 @@ def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role
     if source is not None:
         first, step = _shard(shard)
         return cases_of(source, split, role)[first::step]
+    if split is not None or shard != "0/1":
+        raise UserError("--split and --shard choose among many cases", hint="give them by -i, or leave these out")
     path = next(iter(files.values()))
     match, row = match_name(path)
     # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.

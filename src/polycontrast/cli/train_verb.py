@@ -9,28 +9,37 @@ import typer
 
 if TYPE_CHECKING:
     from polycontrast.data import Source
+    from polycontrast.errors import UserError
     from polycontrast.recipes import Recipe
 
 
 def run(
     recipe: Annotated[
-        str, typer.Option(help="A system's name, or with an ending: pix2pix, pix2pix_mr, pix2pix_small.")
+        str,
+        typer.Option(
+            help="pix2pix_mr: a system for patients' volumes; pix2pix_small: for two CPU cores; pix2pix: as its paper "
+            "has it, often for photographs. A name that is not known prints the list."
+        ),
     ],
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Folder or CSV of cases, or a folder of photographs; one per cohort or data set of a recipe of two."
+            help="Folder or CSV of cases, or a folder of photographs; give it twice for a recipe that learns from two."
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The run folder to write.")],
     split: Annotated[
-        list[Path] | None, typer.Option(help="JSON of roles, one per --data; without it every case is trained on.")
+        list[Path] | None, typer.Option(help="JSON of roles, one for each --data; without it every case is trained on.")
     ] = None,
     have: Annotated[
         str | None, typer.Option(help="Contrasts given, as t2,flair; the recipe decides if absent.")
     ] = None,
     want: Annotated[
-        str | None, typer.Option(help="Contrasts made, as t1,t1ce; a system made for one pair becomes a set of runs.")
+        str | None,
+        typer.Option(
+            help="Contrasts made, as t1,t1ce; a system made for one pair becomes a set of runs. Of photographs: the "
+            "side, or the attributes or expressions to learn, as Young,Smiling."
+        ),
     ] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Length of a run in images seen; schedule and pre-training scale.")
@@ -49,6 +58,7 @@ def run(
     from polycontrast.cli.names import names
     from polycontrast.data.configs import PhotoConfig
     from polycontrast.device import choose, keep_memory
+    from polycontrast.errors import UserError
     from polycontrast.train import distributed
     from polycontrast.workflows.training import train_ways
 
@@ -66,6 +76,8 @@ def run(
             chosen, source, out, have=names(have, photographs), want=names(want, photographs),
             device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet,
         )  # fmt: skip
+    except UserError as error:
+        raise _for_patients(error, chosen, data) if photographs else error from None
     finally:
         distributed.stop()
     if not quiet:
@@ -77,7 +89,7 @@ def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache
     from polycontrast.errors import UserError
     from polycontrast.workflows.cohort import cached_cases
 
-    cohorts = getattr(recipe.data, "labels", ()) or (recipe.data.contrasts,)
+    cohorts = recipe.data.labels or (recipe.data.contrasts,)
     if len(data) != len(cohorts):
         raise UserError(
             f"{recipe.name} learns from {len(cohorts)} cohort{'s' * (len(cohorts) > 1)}, found {len(data)} --data",
@@ -101,14 +113,24 @@ def _photographs(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path]) 
 
     if split:
         hint = "leave --split out: the folder's layout, or the recipe's held_out, says what is trained on"
-        raise UserError(f"{recipe.name} learns from photographs, which have no roles", hint=hint)
+        raise UserError(f"{recipe.name} learns from photographs, which have no roles", hint, data[0])
     return data
+
+
+def _for_patients(error: "UserError", recipe: "Recipe", data: Sequence[Path]) -> "UserError":
+    """The error with one more hint if it is about the layout of a folder that was given: perhaps it holds patients."""
+    from polycontrast.errors import UserError
+
+    if error.path is None or not {error.path, error.path.parent} & set(data):
+        return error
+    return UserError(error.message, f"{error.hint}; for patients: --recipe {recipe.system.name}_mr", error.path)
 
 
 def _override(
     recipe: "Recipe", images: int | None, batch: int | None, seed: int | None, precision: str | None
 ) -> "Recipe":
     from polycontrast.errors import UserError
+    from polycontrast.recipes.base import BFLOAT16
 
     train = recipe.train
     if images is not None:
@@ -120,6 +142,6 @@ def _override(
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
     if precision is not None:
-        players = ("generator", "discriminator", "segmenter") if precision == "bfloat16" else ()
+        players = BFLOAT16 if precision == "bfloat16" else ()
         train = replace(train, bfloat16=players)
     return replace(recipe, train=train)

@@ -1,7 +1,7 @@
 """Batch, and what every data set is: samples that depend on (seed, global index) alone, never on rank or worker."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
@@ -77,9 +77,15 @@ class Dataset(ABC, Generic[C]):
     def batch(self, indices: Sequence[int]) -> Batch:
         """The samples with these global indices."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether an example's contrasts show one and the same thing."""
+        return self.config.paired
+
     @abstractmethod
-    def examples(self, rows: int) -> tuple[Batch, list[str]]:
-        """A few complete samples for a picture, whatever training is given, and what to call them."""
+    def examples(self, rows: int, have: Collection[str] = ()) -> tuple[Batch, list[str]]:
+        """A few complete samples for a picture, whatever training is given, and what to call them; of several cohorts
+        with different contrasts, those of the first that can show one of `have`."""
 
     @abstractmethod
     def units(self, outputs: Outputs | None = None) -> Units:

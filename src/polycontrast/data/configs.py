@@ -2,7 +2,8 @@
 
 All of them have: contrasts, in the order of every batch; size, the edge of a (square or cubic) sample in pixels;
 channels, the planes of one contrast (1 for MR, 3 for colour); dims, 2 or 3; paired, whether a sample's contrasts show
-one and the same thing; lesion, whether a case without a segmentation is of no use.
+one and the same thing; labels, of what each data set tells of an image, none where a sample is not told its kind;
+lesion, whether a case without a segmentation is of no use.
 """
 
 from dataclasses import dataclass
@@ -66,7 +67,14 @@ class PatchConfig:
     margin: int = 12
     units: Literal["volume"] = "volume"
     lesion: bool = False
-    paired: bool = True
+
+    @property
+    def paired(self) -> bool:
+        return True
+
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        return ()
 
     @property
     def channels(self) -> int:

@@ -1,6 +1,6 @@
 """Cases -> slices -> Batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +11,9 @@ from polycontrast.data import augment
 from polycontrast.data.batches import AUGMENT, Batch, Dataset, Outputs, Shuffle, Units
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
-from polycontrast.data.slabs import read_slab, to_units
+from polycontrast.data.slabs import Place, places, read_slab, to_units
 from polycontrast.data.units import fit_units
-from polycontrast.errors import UserError
 
-Place = tuple[Entry, int]
 Sample = tuple[Tensor, Tensor, Tensor]
 
 
@@ -71,11 +69,18 @@ class SliceDataset(Dataset[DataConfig]):
         present = torch.ones(images.shape[:2], dtype=torch.bool)
         return Batch(images, present, mask, lesion, tuple(indices))
 
-    def examples(self, rows: int) -> tuple[Batch, list[str]]:
-        if not self.config.paired:
-            whole = [e for e in self.entries if set(self.config.contrasts) <= set(e.contrasts)]
-            if whole:
-                return SliceDataset(whole, replace(self.config, paired=True), self.seed).examples(rows)
+    @property
+    def whole(self) -> bool:
+        return self.config.paired or bool(self._complete)
+
+    @property
+    def _complete(self) -> list[Entry]:
+        """The cases that have every contrast."""
+        return [e for e in self.entries if set(self.config.contrasts) <= set(e.contrasts)]
+
+    def examples(self, rows: int, have: Collection[str] = ()) -> tuple[Batch, list[str]]:
+        if not self.config.paired and self._complete:
+            return SliceDataset(self._complete, replace(self.config, paired=True), self.seed).examples(rows, have)
         chosen = [i * len(self) // rows for i in range(rows)]
         return self.batch(chosen), [self.place(i)[0].id for i in chosen]
 
@@ -91,20 +96,3 @@ def read_sample(place: Place, config: DataConfig, seed: int, *stream: int) -> Sa
         transform = augment.sample(config.augmentation, len(images), rng)
         images, mask, lesion = augment.apply(transform, images, mask, lesion)
     return torch.from_numpy(to_units(images.numpy(), config.units)), mask, lesion
-
-
-def places(entries: Sequence[Entry], contrasts: Sequence[str], config: DataConfig) -> list[Place]:
-    """Every slice of these cases on which each of the contrasts is large enough; a UserError if there is none."""
-    complete = [e for e in entries if set(contrasts) <= set(e.contrasts)]
-    found = []
-    for entry in complete:
-        shown = entry.area[[entry.contrasts.index(c) for c in contrasts]] > config.min_area
-        found += [(entry, int(z)) for z in np.flatnonzero(shown.all(axis=0))]
-    if not found:
-        raise UserError(
-            f"no slice to train on: {len(complete)} cases have all of {', '.join(contrasts)}"
-            f"{' and a segmentation' if config.lesion else ''}, none of them a slice of more than "
-            f"{config.min_area:g} mm^2",
-            hint="check the folder and the roles of the split file with `polycontrast check`",
-        )
-    return found

@@ -1,7 +1,7 @@
 """Photographs -> Batch: the data that pix2pix, CycleGAN, DiscoGAN, UNIT and StarGAN were published on."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class PhotoDataset(Dataset[PhotoConfig]):
     def batch(self, indices: Sequence[int]) -> Batch:
         return self._batch(indices, still=False)
 
-    def examples(self, rows: int) -> tuple[Batch, list[str]]:
+    def examples(self, rows: int, have: Collection[str] = ()) -> tuple[Batch, list[str]]:  # noqa: ARG002
         """Spread over the photographs; of labelled ones the first of each of the first batches, so of all data sets."""
         chosen = [i * self._batch_size if self.config.sets else i * len(self) // rows for i in range(rows)]
         names = ["\n".join(file.stem for file in self.files(i)) for i in chosen]

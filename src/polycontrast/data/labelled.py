@@ -1,6 +1,6 @@
 """Single images that are told their kind: slices of one or several cohorts whose contrasts may differ (StarGAN)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from polycontrast.data.batches import Alternating, Batch, Dataset, Outputs, Units, told
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
-from polycontrast.data.dataset import Place, Sample, SliceDataset, places, read_sample
+from polycontrast.data.dataset import Sample, SliceDataset, read_sample
+from polycontrast.data.slabs import Place, places
 from polycontrast.data.units import fit_units
 from polycontrast.errors import UserError
 
@@ -52,7 +53,6 @@ class LabelledSlices(Dataset[DataConfig]):
             for cohort, labels in zip(useful, own, strict=True)
         ]
         self._turns = Alternating([len(shown) for shown in self._shown], batch_size, seed)
-        self._complete = self._first_cohort()
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -95,20 +95,26 @@ class LabelledSlices(Dataset[DataConfig]):
     def _one_hot(self, labels: Sequence[int]) -> Tensor:
         return F.one_hot(torch.tensor(labels), len(self._names)).float()
 
-    def _first_cohort(self) -> SliceDataset:
-        """Whole slices of the first cohort, with the contrasts of its most complete case."""
-        best = max(self._cohorts[0], key=lambda e: len(set(e.contrasts) & set(self.config.labels[0])))
-        names = tuple(name for name in self.config.labels[0] if name in best.contrasts)
-        config = replace(self.config, contrasts=names, labels=(), paired=True)
-        return SliceDataset(self._cohorts[0], config, self.seed)
+    def _whole_slices(self, have: Collection[str]) -> SliceDataset:
+        """Whole slices of the first cohort that has one of these contrasts (of the first, if none has), with the
+        contrasts of its most complete case."""
+        cohort, names = next(
+            ((cohort, names) for cohort, names in zip(self._cohorts, self.config.labels, strict=True)
+             if any(set(have) & set(names) & set(e.contrasts) for e in cohort)),
+            (self._cohorts[0], self.config.labels[0]),
+        )  # fmt: skip
+        shown = [tuple(name for name in names if name in e.contrasts) for e in cohort]
+        best = max(shown, key=lambda some: (bool(set(have) & set(some)), len(some)))
+        return SliceDataset(cohort, replace(self.config, contrasts=best, labels=(), paired=True), self.seed)
 
-    def examples(self, rows: int) -> tuple[Batch, list[str]]:
-        """Whole slices of the first cohort. What it lacks of all the contrasts is zero, and not `present`."""
-        some, cases = self._complete.examples(rows)
+    def examples(self, rows: int, have: Collection[str] = ()) -> tuple[Batch, list[str]]:
+        """Whole slices of one cohort. What it lacks of all the contrasts is zero, and not `present`."""
+        complete = self._whole_slices(have)
+        some, cases = complete.examples(rows)
         shape = some.images.shape
         images = torch.zeros(shape[0], len(self.config.contrasts), *shape[2:])
         present = torch.zeros(images.shape[:2], dtype=torch.bool)
-        where = [self.config.contrasts.index(name) for name in self._complete.config.contrasts]
+        where = [self.config.contrasts.index(name) for name in complete.config.contrasts]
         images[:, where], present[:, where] = some.images, True
         return replace(some, images=images, present=present), cases
 

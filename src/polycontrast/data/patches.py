@@ -1,7 +1,7 @@
 """Cases -> cubic patches -> Batch, and the resampling between a volume's voxels and a 3-D model's."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class PatchDataset(Dataset[PatchConfig]):
         present = torch.ones(images.shape[:2], dtype=torch.bool)
         return Batch(images, present, mask, lesion, tuple(indices), dims=3)
 
-    def examples(self, rows: int) -> tuple[Batch, list[str]]:
+    def examples(self, rows: int, have: Collection[str] = ()) -> tuple[Batch, list[str]]:  # noqa: ARG002
         chosen = [i * len(self) // rows for i in range(rows)]
         return self.batch(chosen), [self.place(i)[0].id for i in chosen]
 

@@ -1,4 +1,6 @@
-"""A slab of slices of a cached case, framed as a model sees it, and the units a model sees it in."""
+"""Which slices are trained on; a slab of a cached case, framed as a model sees it; the units a model sees it in."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -7,7 +9,27 @@ from torch import Tensor
 from polycontrast.data import grid, intensity
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig, Units
+from polycontrast.errors import UserError
 from polycontrast.io.volume import Array
+
+Place = tuple[Entry, int]  # a case, and a slice of its box
+
+
+def places(entries: Sequence[Entry], contrasts: Sequence[str], config: DataConfig) -> list[Place]:
+    """Every slice of these cases on which each of the contrasts is large enough; a UserError if there is none."""
+    complete = [e for e in entries if set(contrasts) <= set(e.contrasts)]
+    found = []
+    for entry in complete:
+        shown = entry.area[[entry.contrasts.index(c) for c in contrasts]] > config.min_area
+        found += [(entry, int(z)) for z in np.flatnonzero(shown.all(axis=0))]
+    if not found:
+        raise UserError(
+            f"no slice to train on: {len(complete)} cases have all of {', '.join(contrasts)}"
+            f"{' and a segmentation' if config.lesion else ''}, none of them a slice of more than "
+            f"{config.min_area:g} mm^2",
+            hint="check the folder and the roles of the split file with `polycontrast check`",
+        )
+    return found
 
 
 def to_units(slices: Array, units: Units, peak: Array | None = None) -> Array:

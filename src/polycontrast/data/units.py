@@ -12,34 +12,31 @@ from polycontrast.data import intensity
 from polycontrast.data.batches import Outputs, Units
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
-from polycontrast.data.slabs import read_slab, to_units
+from polycontrast.data.slabs import places, read_slab, to_units
 
 VOLUME = (0.5, 0.5)  # v = x / 2 + 1 / 2
 _SLICES = 1000  # plenty for two numbers
 
 
 def fit_units(entries: Sequence[Entry], config: DataConfig, outputs: Outputs | None = None) -> Units:
-    """{contrast: (gain, offset)} such that gain * x + offset is nearest, in least squares over the brain voxels of
-    these cases, to the real image's normalised value; x is the value in the system's units.
+    """{contrast: (gain, offset)} such that gain * x + offset is nearest, in least squares over the brain voxels of the
+    slices that are trained on, to the real image's normalised value; x is the value in the system's units.
 
     outputs: a slab [C, K, H, W] in the system's units -> {contrast: what the system makes of it, [K, H, W]}: x is then
     the system's output. A contrast it does not give (or None): x is the real image.
     A slice's own maximum is noise to the volume's units, so that the map of real values is too steep for a prediction.
     For "volume" units the map is exact whatever the system: v = x / 2 + 1 / 2. Unpaired, each contrast is fitted alone
-    on real images: to set an output beside its truth would be to use the pair.
+    on real images: to set an output beside its truth would be to use the pair. Raises UserError where `places` does.
     """
     if config.units == "volume":
         return dict.fromkeys(config.contrasts, VOLUME)
     if not config.paired:
         return {
-            name: fit_units(
-                [e for e in entries if name in e.contrasts], replace(config, contrasts=(name,), paired=True)
-            )[name]
-            for name in config.contrasts
+            name: fit_units(entries, replace(config, contrasts=(name,), paired=True))[name] for name in config.contrasts
         }
     moments = {c: np.zeros(5) for c in config.contrasts}  # n, sum x, sum v, sum x^2, sum x v
-    places = [(e, int(z)) for e in entries for z in np.flatnonzero((e.area > config.min_area).all(axis=0))]
-    for entry, z in places[:: max(1, len(places) // _SLICES)]:
+    shown = places(entries, config.contrasts, config)
+    for entry, z in shown[:: max(1, len(shown) // _SLICES)]:
         images, mask, _ = read_slab(entry, z, config)
         raw, inside = images.numpy(), mask.numpy()[0]
         real = to_units(raw, config.units)

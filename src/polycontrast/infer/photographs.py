@@ -38,7 +38,7 @@ class PhotoSynthesizer:
         assert isinstance(config.recipe.data, PhotoConfig)
         self.data = config.recipe.data
         try:
-            self.have = system.sources((have or system.have[0],))[0]
+            self.have = system.sources((system.have[0] if have is None else have,))[0]
         except UserError as error:
             raise UserError(f"the model {name} {error.message}", error.hint) from None
         self.want = system.targets((self.have,))

@@ -9,7 +9,7 @@ from polycontrast import runs
 from polycontrast.contrasts import canonical_set
 from polycontrast.errors import UserError
 from polycontrast.infer.inputs import Image
-from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.infer.synthesizer import Synthesizer, check_apart
 from polycontrast.io.volume import Volume
 
 
@@ -29,6 +29,8 @@ class SynthesizerSet:
     def check(self, given: Collection[str], want: Sequence[str] | None) -> tuple[str, ...]:
         """The wanted contrasts (None: all), or a UserError if no member makes one or a member lacks its input."""
         wanted = canonical_set(want) if want is not None else self.want
+        if want is not None:
+            check_apart(given, self.have, wanted)
         if strange := [name for name in wanted if name not in self.want]:
             hint = f"it makes {', '.join(self.want)}"
             raise UserError(f"the models in {self.name} were not trained to make {', '.join(strange)}", hint=hint)

@@ -89,6 +89,7 @@ class Synthesizer:
     def check(self, given: Collection[str], want: Sequence[str] | None) -> tuple[str, ...]:
         """The wanted contrasts, or a UserError if this model lacks an input or cannot make one of them."""
         wanted = None if want is None else canonical_set(want)
+        check_apart(given, self.have, wanted or ())
         if strange := [name for name in wanted or () if name not in self.want]:
             raise UserError(
                 f"the model {self.name} was not trained to make {', '.join(strange)}",
@@ -98,3 +99,11 @@ class Synthesizer:
         if wanted == ():
             raise UserError("no contrast is wanted", hint=f"the model {self.name} makes {', '.join(possible)}")
         return wanted or possible
+
+
+def check_apart(given: Collection[str], have: Sequence[str], wanted: Sequence[str]) -> None:
+    """UserError if of what a model may be given (have) nothing is there but what is wanted."""
+    usable = [name for name in have if name in given]
+    if usable and set(usable) <= set(wanted):
+        hint = "name what is given with --have, and other contrasts with --want"
+        raise UserError(f"both given and wanted: {', '.join(usable)}", hint)

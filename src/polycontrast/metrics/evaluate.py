@@ -4,7 +4,7 @@ A case at a time is held in memory. What cannot be judged becomes a flagged row 
 is judged all the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ from typing import Any
 from polycontrast.contrasts import canonical_set, find, slug
 from polycontrast.data.split import read_roles, with_role
 from polycontrast.errors import UserError
+from polycontrast.io.files import write_json
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.metrics import controls, gallery, tables
 from polycontrast.metrics.controls import MeanImage
 from polycontrast.metrics.measures import require_skimage
-from polycontrast.metrics.protocol import Real, judge, load, read_prediction, reference, same_grid
-from polycontrast.metrics.tables import SYSTEM, Failure, Row
+from polycontrast.metrics.protocol import REGIONS, Real, Values, judge, load, read_prediction, reference, same_grid
+from polycontrast.metrics.tables import SUMMARY, SYSTEM, Failure, Row
 
 SUFFIX = "_synth.nii.gz"
+FIT_ROLE = "gan"  # the mean image is made of these cases, unless told otherwise
+Known = Mapping[tuple[str, str, str, str], Values]  # by case, contrast, system and region
 
 
 @dataclass(frozen=True)
@@ -41,24 +44,27 @@ def evaluate(
     split: Path | None = None,
     role: str = "test",
     have: Sequence[str] = ("T2",),
-    fit_role: str = "gan",
+    fit_role: str = FIT_ROLE,
+    known: Sequence[Row] = (),
     notify: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge `<case>_<contrast>_synth.nii.gz` anywhere below `synthetic` against the cases of `data`.
 
     want: the contrasts judged; those found in `synthetic` if None. split: a JSON file {role: [case, ...]}; cases of
     `role` are judged and those of `fit_role` make the mean image; without it every case is judged and that control is
-    left out. have: what the system was given; the first is the control *copy*. notify: called with each case's id.
+    left out. have: what the system was given; the first is the control *copy*. known: rows of an evaluation with the
+    same data, split, roles and have; its controls are not computed again. notify: called with each case's id.
 
-    Writes `cases.csv`, `failures.csv` if any, `summary.json`, `summary.md`, `worst_<contrast>.png` and
-    `median_<contrast>.png` into `out`. Raises UserError if there is nothing to judge.
+    Writes `cases.csv`, `failures.csv` if any, `summary.md`, `worst_<contrast>.png`, `median_<contrast>.png` and, last
+    of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
     """
     require_skimage()
     files = _synthetic_files(synthetic)
     contrasts = canonical_set(want) if want else _contrasts_in(files)
     given = canonical_set(have)
     cases = {case.id: case for case in find_cases(data)}
-    judged, fitting = _roles(split, role, fit_role) if split else (sorted(cases), [])
+    judged, fitting = roles_of(split, role, fit_role) if split else (sorted(cases), [])
+    controls_known = {(r.case, r.contrast, r.system, r.region): r.values for r in known}
     mean_image = controls.fit_mean_image([cases[i] for i in fitting if i in cases], contrasts)
 
     rows: list[Row] = []
@@ -75,12 +81,13 @@ def evaluate(
             off_grid.append(case_id)
         for contrast in contrasts:
             try:
-                rows += _judge(real, contrast, _file(files, case_id, contrast, synthetic), mean_image)
+                rows += _judge(real, contrast, _file(files, case_id, contrast, synthetic), mean_image, controls_known)
             except UserError as error:
                 failures.append(_failure(case_id, contrast, error))
 
     facts = {
         "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
+        "judged": judged, "fitted": fitting,
         "mean_image": {"role": fit_role if split else None} | controls.describe(mean_image, off_grid),
     }  # fmt: skip
     summary = tables.summarise_rows(rows, failures, facts)
@@ -89,18 +96,23 @@ def evaluate(
         real = load(cases[case_id], given[0])
         image = read_prediction(_file(files, case_id, contrast, synthetic), real)
         gallery.draw(out / f"{name}_{slug(contrast)}.png", name, real, given[0], contrast, image)
+    write_json(out / SUMMARY, summary)
     return Evaluation(rows, failures, summary, out)
 
 
-def _judge(real: Real, contrast: str, file: Path, mean_image: MeanImage | None) -> list[Row]:
+def _judge(real: Real, contrast: str, file: Path, mean_image: MeanImage | None, known: Known) -> list[Row]:
     """The rows of the system and of its controls. The system's prediction is read first: a bad one judges nothing."""
     against = reference(real, contrast)
     systems = {SYSTEM: read_prediction(file, real)} | controls.predictions(contrast, real, mean_image)
-    return [
-        Row(real.id, contrast, system, region, values)
-        for system, image in systems.items()
-        for region, values in judge(against, image).items()
-    ]
+    rows = []
+    for system, image in systems.items():
+        place = real.id, contrast, system
+        if system != SYSTEM and (*place, REGIONS[0]) in known:
+            judged = {region: known[*place, region] for region in REGIONS}
+        else:
+            judged = judge(against, image)
+        rows += [Row(*place, region, values) for region, values in judged.items()]
+    return rows
 
 
 def _load(cases: dict[str, Case], case_id: str, given: str) -> Real:
@@ -133,7 +145,8 @@ def _file(files: dict[str, list[Path]], case_id: str, contrast: str, folder: Pat
     return found[0]
 
 
-def _roles(split: Path, role: str, fit_role: str) -> tuple[list[str], list[str]]:
+def roles_of(split: Path, role: str, fit_role: str = FIT_ROLE) -> tuple[list[str], list[str]]:
+    """The cases that are judged and those that the mean image is made of."""
     roles = read_roles(split)
     return with_role(roles, role, split), roles.get(fit_role, [])
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from polycontrast import __version__
-from polycontrast.io.files import atomic_write, write_json
+from polycontrast.io.files import atomic_write
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocol import COLUMNS, DESCRIPTION, REGIONS, Values
 from polycontrast.metrics.statistics import LEVEL, RESAMPLES, paired_difference, summarise
 
+SUMMARY = "summary.json"
 SYSTEM = "synthetic"  # the row of what is judged, beside those of the controls
 SEED = 0
 
@@ -62,17 +63,18 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
 
 
 def write(out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: Mapping[str, Any]) -> None:
-    """`cases.csv`, `summary.json`, `summary.md` and, if anything failed, `failures.csv`."""
+    """`cases.csv`, `summary.md` and, if anything failed, `failures.csv`. `SUMMARY`, which tells that an evaluation is
+    whole, is removed: the caller writes it when all else is there."""
     head = ("case", "contrast", "system", "region", *COLUMNS, "flag")
     judged = [(r.case, r.contrast, r.system, r.region, *(_cell(r.values[c]) for c in COLUMNS), "") for r in rows]
     flagged = [(f.case, f.contrast, SYSTEM, "", *([""] * len(COLUMNS)), f.reason) for f in failures]
     _write_csv(out / "cases.csv", head, [*judged, *flagged])
-    (out / "failures.csv").unlink(missing_ok=True)  # of an earlier evaluation
+    for old in (SUMMARY, "failures.csv"):  # of an earlier evaluation
+        (out / old).unlink(missing_ok=True)
     if failures:
         _write_csv(
             out / "failures.csv", ("case", "contrast", "reason"), [(f.case, f.contrast, f.reason) for f in failures]
         )
-    write_json(out / "summary.json", dict(summary))
     with atomic_write(out / "summary.md") as part:
         part.write_text(markdown(summary), encoding="utf-8")
 

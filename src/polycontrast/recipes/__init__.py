@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
+from polycontrast import systems
 from polycontrast.config import from_dict
 from polycontrast.contrasts import slug
 from polycontrast.data.configs import PhotoConfig
@@ -17,7 +20,7 @@ from polycontrast.recipes import cyclegan, dai3d, discogan, pix2pix, stargan, tc
 from polycontrast.recipes.base import Recipe, TrainConfig
 from polycontrast.systems import SYSTEMS
 
-__all__ = ["RECIPES", "Recipe", "TrainConfig", "from_json", "recipe", "with_length", "with_ways"]
+__all__ = ["RECIPES", "Recipe", "TrainConfig", "check", "from_json", "recipe", "way", "with_length", "with_ways"]
 
 # A line per system; each file lists its own.
 _ALL: tuple[Callable[[], Recipe], ...] = (
@@ -45,6 +48,12 @@ def from_json(values: dict[str, Any]) -> Recipe:
     return from_dict(Recipe, values, "recipe")
 
 
+def check(recipe: Recipe) -> None:
+    """UserError if the recipe's system cannot be built for its data. Takes neither memory nor random numbers."""
+    with torch.device("meta"):
+        systems.build(recipe.system, recipe.data)
+
+
 def with_length(recipe: Recipe, slices: int) -> Recipe:
     """The recipe with `images` settled: as given, or `epochs` passes over this many slices, in whole batches."""
     train = recipe.train
@@ -58,12 +67,14 @@ def with_ways(recipe: Recipe, have: Sequence[str] | None, want: Sequence[str] | 
 
     One recipe, under the name "", where the system makes all of them at once; one for each wanted contrast, as
     `t2_to_t1ce`, where it was made for a single one. Raises UserError where it was made for a single source and is
-    given several, or where a contrast is both given and wanted of a system that needs all it is given.
+    given several, where a contrast is both given and wanted of a system that needs all it is given, and for a side that
+    photographs do not have.
     """
     system = recipe.system
     if not have and not want:
         return {"": recipe}
     have, want = tuple(have or system.have), tuple(want or system.want)
+    _check_sides(recipe, (*have, *want))
     kind = SYSTEMS[system.name]
     if kind.most_have is not None and len(have) > kind.most_have:
         raise UserError(
@@ -74,7 +85,20 @@ def with_ways(recipe: Recipe, have: Sequence[str] | None, want: Sequence[str] | 
         raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
     if kind.most_want is None or len(want) <= kind.most_want:
         return {"": _for(recipe, have, want)}
-    return {f"{'_'.join(map(slug, have))}_to_{slug(name)}": _for(recipe, have, (name,)) for name in want}
+    return {way(one): one for one in (_for(recipe, have, (name,)) for name in want)}
+
+
+def way(recipe: Recipe) -> str:
+    """The name of a recipe's run in a set: `t2_to_t1ce`."""
+    have, want = ("_".join(map(slug, names)) for names in (recipe.system.have, recipe.system.want))
+    return f"{have}_to_{want}"
+
+
+def _check_sides(recipe: Recipe, names: Sequence[str]) -> None:
+    data = recipe.data
+    if isinstance(data, PhotoConfig) and not data.sets and (strange := [n for n in names if n not in data.contrasts]):
+        sides = " and ".join(data.contrasts)
+        raise UserError(f"photographs have no side {', '.join(strange)}", hint=f"their two sides are called {sides}")
 
 
 def _for(recipe: Recipe, have: tuple[str, ...], want: tuple[str, ...]) -> Recipe:
@@ -86,7 +110,7 @@ def _for(recipe: Recipe, have: tuple[str, ...], want: tuple[str, ...]) -> Recipe
     system, data = replace(recipe.system, have=have, want=want), recipe.data
     if isinstance(data, PhotoConfig) and len(data.sets) == 1:
         return replace(recipe, system=system, data=replace(data, sets=(replace(data.sets[0], labels=want),)))
-    if getattr(data, "labels", ()):
+    if data.labels:
         return replace(recipe, system=system)
     named = {*have, *want}
     known = tuple(name for name in data.contrasts if name in named)

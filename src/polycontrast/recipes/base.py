@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from polycontrast.data.configs import AnyData
 from polycontrast.systems import SystemConfig
 
+# Of these players, those that a system has. Papers' recipes are in float32, but for TC-MGAN's, whose docstring says so.
+BFLOAT16 = ("generator", "discriminator", "segmenter")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The loop's part of a recipe.
 
     role: which cases of the split it trains on. batch: over all ranks. epochs: passes over the slices, used where
-    `images` is None. bfloat16, channels_last: players computed so; measured per network by benchmarks/train_step.py.
+    `images` is None. bfloat16, channels_last: players computed so; measured per network by benchmarks/networks.py.
     ema: half-life in images of the averaged weights, 0 for none. clip: largest gradient norm, 0 for none.
     checkpoint_every, preview_every, log_every: in images.
     """
@@ -20,7 +23,7 @@ class TrainConfig:
     batch: int = 64
     epochs: float = 100.0
     images: int | None = None
-    bfloat16: tuple[str, ...] = ("generator", "discriminator", "segmenter")
+    bfloat16: tuple[str, ...] = ()
     channels_last: tuple[str, ...] = ()
     ema: float = 0.0
     clip: float = 0.0

@@ -1,7 +1,7 @@
 """CycleGAN's recipes."""
 
 from polycontrast.data.configs import DataConfig, PhotoConfig
-from polycontrast.recipes.base import Recipe, TrainConfig
+from polycontrast.recipes.base import BFLOAT16, Recipe, TrainConfig
 from polycontrast.systems.cyclegan import CycleganConfig
 
 
@@ -17,14 +17,15 @@ def cyclegan_mr() -> Recipe:
     data = DataConfig(
         contrasts=("T1", "T2"), extent=256.0, size=256, units="volume", lesion=False, paired=False
     )  # fmt: skip
-    return Recipe("cyclegan_mr", CycleganConfig(tanh=False), data, TrainConfig(batch=4, epochs=60.0))
+    train = TrainConfig(batch=4, epochs=60.0, bfloat16=BFLOAT16)
+    return Recipe("cyclegan_mr", CycleganConfig(tanh=False), data, train)
 
 
 def cyclegan_small() -> Recipe:
     """CycleGAN that two CPU cores can train: half as wide, 128 x 128, with the six blocks that the paper has for it."""
     data = DataConfig(contrasts=("T1", "T2"), units="volume", lesion=False, paired=False)
     system = CycleganConfig(blocks=6, base=32, critic_base=32, tanh=False)
-    return Recipe("cyclegan_small", system, data, TrainConfig(batch=2, epochs=20.0))
+    return Recipe("cyclegan_small", system, data, TrainConfig(batch=2, epochs=20.0, bfloat16=BFLOAT16))
 
 
 RECIPES = (cyclegan, cyclegan_mr, cyclegan_small)

@@ -1,7 +1,7 @@
 """DiscoGAN's recipes."""
 
 from polycontrast.data.configs import DataConfig, PhotoConfig
-from polycontrast.recipes.base import Recipe, TrainConfig
+from polycontrast.recipes.base import BFLOAT16, Recipe, TrainConfig
 from polycontrast.systems.discogan import DiscoganConfig
 
 
@@ -20,14 +20,15 @@ def discogan_mr() -> Recipe:
     data = DataConfig(
         contrasts=("T1", "T2"), extent=256.0, size=256, units="volume", lesion=False, paired=False
     )  # fmt: skip
-    return Recipe("discogan_mr", DiscoganConfig(tanh=False), data, TrainConfig(batch=16, epochs=60.0))
+    train = TrainConfig(batch=16, epochs=60.0, bfloat16=BFLOAT16)
+    return Recipe("discogan_mr", DiscoganConfig(tanh=False), data, train)
 
 
 def discogan_small() -> Recipe:
     """DiscoGAN that two CPU cores can train: half as wide, 128 x 128."""
     data = DataConfig(contrasts=("T1", "T2"), units="volume", lesion=False, paired=False)
     system = DiscoganConfig(base=32, critic_base=32, tanh=False)
-    return Recipe("discogan_small", system, data, TrainConfig(batch=8, epochs=20.0))
+    return Recipe("discogan_small", system, data, TrainConfig(batch=8, epochs=20.0, bfloat16=BFLOAT16))
 
 
 RECIPES = (discogan, discogan_mr, discogan_small)

@@ -6,7 +6,8 @@ from polycontrast.data.configs import DataConfig, PhotoConfig
 from polycontrast.recipes.base import Recipe, TrainConfig
 from polycontrast.systems.pix2pix import Pix2pixConfig
 
-_TRAIN = TrainConfig(batch=1, epochs=200.0, bfloat16=("generator", "discriminator"))
+_TRAIN = TrainConfig(batch=1, epochs=200.0)
+_PLAYERS = ("generator", "discriminator")
 
 
 def pix2pix() -> Recipe:
@@ -28,14 +29,14 @@ def pix2pix_mr() -> Recipe:
     """T2 to T1 at full in-plane resolution (256 mm at 1 mm), per-volume units, with the paper's networks."""
     data = DataConfig(contrasts=("T1", "T2"), extent=256.0, size=256, units="volume", lesion=False)
     system = Pix2pixConfig(have=("T2",), want=("T1",), tanh=False)
-    return Recipe("pix2pix_mr", system, data, replace(_TRAIN, epochs=60.0))
+    return Recipe("pix2pix_mr", system, data, replace(_TRAIN, epochs=60.0, bfloat16=_PLAYERS))
 
 
 def pix2pix_small() -> Recipe:
     """The same for two CPU cores: 128 x 128, a level less, half as wide."""
     data = DataConfig(contrasts=("T1", "T2"), extent=240.0, size=128, units="volume", lesion=False)
     system = Pix2pixConfig(have=("T2",), want=("T1",), levels=7, base=32, critic_base=32, tanh=False)
-    return Recipe("pix2pix_small", system, data, replace(_TRAIN, epochs=20.0))
+    return Recipe("pix2pix_small", system, data, replace(_TRAIN, epochs=20.0, bfloat16=_PLAYERS))
 
 
 RECIPES = (pix2pix, pix2pix_l1, pix2pix_cgan, pix2pix_mr, pix2pix_small)

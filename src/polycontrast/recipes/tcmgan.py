@@ -2,14 +2,14 @@
 
 from polycontrast.data.augment import Augmentation
 from polycontrast.data.configs import DataConfig
-from polycontrast.recipes.base import Recipe, TrainConfig
+from polycontrast.recipes.base import BFLOAT16, Recipe, TrainConfig
 from polycontrast.systems.base import OptimiserConfig
 from polycontrast.systems.tcmgan import TcmganConfig
 
 
 def tcmgan() -> Recipe:
     """TC-MGAN as published, with its author's weights: 128 x 128, slice maximum, 100 epochs of batch 64."""
-    return Recipe("tcmgan", TcmganConfig(), DataConfig(), TrainConfig())
+    return Recipe("tcmgan", TcmganConfig(), DataConfig(), TrainConfig(bfloat16=BFLOAT16))
 
 
 def tcmgan_report() -> Recipe:
@@ -19,7 +19,7 @@ def tcmgan_report() -> Recipe:
     system = TcmganConfig(
         rec=1.0, cls=1.0, seg=75.0, gp=10.0, pretrain=30 / 124, generator=adam, discriminator=adam
     )  # fmt: skip
-    return Recipe("tcmgan_report", system, DataConfig(), TrainConfig(epochs=124.0))
+    return Recipe("tcmgan_report", system, DataConfig(), TrainConfig(epochs=124.0, bfloat16=BFLOAT16))
 
 
 def tcmgan_mr() -> Recipe:
@@ -29,7 +29,7 @@ def tcmgan_mr() -> Recipe:
     is multiplied by, no network can guess.
     """
     data = DataConfig(extent=256.0, size=256, units="volume", augmentation=Augmentation(gain=0.0))
-    train = TrainConfig(batch=8, epochs=60.0, ema=5000.0)
+    train = TrainConfig(batch=8, epochs=60.0, bfloat16=BFLOAT16, ema=5000.0)
     return Recipe("tcmgan_mr", TcmganConfig(rec=0.025, tanh=False), data, train)
 
 
@@ -40,7 +40,8 @@ def tcmgan_small() -> Recipe:
         rec=1.0, cls=1.0, seg=75.0, gp=10.0, pretrain=0.2, base=32, critic_base=32, seg_base=32, tanh=False,
         generator=adam, discriminator=adam,
     )  # fmt: skip
-    return Recipe("tcmgan_small", system, DataConfig(units="volume"), TrainConfig(batch=4, epochs=20.0))
+    train = TrainConfig(batch=4, epochs=20.0, bfloat16=BFLOAT16)
+    return Recipe("tcmgan_small", system, DataConfig(units="volume"), train)
 
 
 def tcmgan_demo() -> Recipe:
@@ -52,7 +53,9 @@ def tcmgan_demo() -> Recipe:
         rec=1.0, cls=1.0, seg=75.0, gp=10.0, pretrain=0.1, levels=5, base=16, critic_base=16, seg_base=16, tanh=False,
         generator=adam, discriminator=slow, segmenter=adam,
     )  # fmt: skip
-    train = TrainConfig(batch=4, images=6000, ema=400.0, log_every=256, checkpoint_every=4096, preview_every=2048)
+    train = TrainConfig(
+        batch=4, images=6000, bfloat16=BFLOAT16, ema=400.0, log_every=256, checkpoint_every=4096, preview_every=2048
+    )
     return Recipe("tcmgan_demo", system, data, train)
 
 

@@ -8,7 +8,7 @@ from polycontrast.systems.unet import UnetConfig
 def unet() -> Recipe:
     """T2 to the three others at full in-plane resolution (256 mm at 1 mm), per-volume units, batch 8.
 
-    No paper states it: it is the plain baseline on MR volumes.
+    No paper states it: it is the plain baseline on MR volumes, in bfloat16.
     """
     data = DataConfig(extent=256.0, size=256, units="volume", lesion=False)
     return Recipe("unet", UnetConfig(tanh=False), data, TrainConfig(batch=8, epochs=60.0, bfloat16=("generator",)))

@@ -1,7 +1,7 @@
 """UNIT's recipes."""
 
 from polycontrast.data.configs import DataConfig, PhotoConfig
-from polycontrast.recipes.base import Recipe, TrainConfig
+from polycontrast.recipes.base import BFLOAT16, Recipe, TrainConfig
 from polycontrast.systems.unit import UnitConfig
 
 
@@ -17,14 +17,15 @@ def unit() -> Recipe:
 def unit_mr() -> Recipe:
     """UNIT on MR slices at full in-plane resolution, T2 to T1, each contrast shuffled by itself."""
     data = DataConfig(contrasts=("T1", "T2"), extent=256.0, size=256, units="volume", lesion=False, paired=False)
-    return Recipe("unit_mr", UnitConfig(tanh=False), data, TrainConfig(batch=4, epochs=60.0))
+    train = TrainConfig(batch=4, epochs=60.0, bfloat16=BFLOAT16)
+    return Recipe("unit_mr", UnitConfig(tanh=False), data, train)
 
 
 def unit_small() -> Recipe:
     """UNIT that two CPU cores can train: half as wide, 128 x 128."""
     data = DataConfig(contrasts=("T1", "T2"), units="volume", lesion=False, paired=False)
     system = UnitConfig(base=32, critic_base=32, tanh=False)
-    return Recipe("unit_small", system, data, TrainConfig(batch=2, epochs=20.0))
+    return Recipe("unit_small", system, data, TrainConfig(batch=2, epochs=20.0, bfloat16=BFLOAT16))
 
 
 RECIPES = (unit, unit_mr, unit_small)

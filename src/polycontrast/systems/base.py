@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polycontrast.data.batches import Batch
-from polycontrast.data.configs import AnyData, DataConfig
+from polycontrast.data.configs import AnyData
 from polycontrast.errors import UserError
 
 GENERATOR, DISCRIMINATOR, SEGMENTER = "generator", "discriminator", "segmenter"  # the players' names in every system
@@ -44,6 +44,11 @@ class OptimiserConfig:
         if self.linear:
             return float(np.interp(fraction, [f for f, _ in self.schedule], [rate for _, rate in self.schedule]))
         return [rate for start, rate in self.schedule if start <= fraction][-1]
+
+
+def falling(rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> OptimiserConfig:
+    """Adam whose rate holds for half of the phase and then falls linearly to zero (CycleGAN, section 4)."""
+    return OptimiserConfig(((0.0, rate), (0.5, rate), (1.0, 0.0)), betas, linear=True)
 
 
 @dataclass(frozen=True)
@@ -208,36 +213,3 @@ def _corner(x: Tensor, size: Sequence[int]) -> Tensor:
     for axis, n in zip(range(-len(size), 0), size, strict=True):
         x = x.narrow(axis, 0, n)
     return x
-
-
-def check_paired(name: str, data: AnyData) -> None:
-    """UserError unless a sample shows one and the same thing in every contrast, in single planes or patches."""
-    if not data.paired or (isinstance(data, DataConfig) and data.slab != 1):
-        raise UserError(
-            f"{name} learns from pairs: the same slice, patch or photograph in every contrast",
-            hint="give it paired data and slab 1; cyclegan, discogan and unit learn without pairs",
-        )
-
-
-def check_size(name: str, data: AnyData, edge: int, remedy: str = "") -> None:
-    """UserError if the discriminator, which needs images of this edge, is left nothing of the data's."""
-    if data.size < edge:
-        raise UserError(
-            f"images of {data.size} pixels are too small for the discriminator of {name}, which needs {edge}",
-            hint=f"raise size{remedy}",
-        )
-
-
-def joined(batch: Batch, contrasts: Sequence[str], names: Sequence[str]) -> Tensor:
-    """The named contrasts of a batch as channels: [B, len(names) * K, H, W] (or [B, len(names), D, H, W] in 3-D)."""
-    return as_channels(batch.images[:, [contrasts.index(name) for name in names]], batch.dims)
-
-
-def as_channels(images: Tensor, dims: int) -> Tensor:
-    """[B, n, K, H, W] -> [B, n * K, H, W]; 3-D patches are channels already."""
-    return images.flatten(1, 2) if dims == 2 else images
-
-
-def as_contrasts(made: Tensor, number: int, dims: int) -> Tensor:
-    """The way back: [B, n * K, H, W] -> [B, n, K, H, W]."""
-    return made.unflatten(1, (number, -1)) if dims == 2 else made

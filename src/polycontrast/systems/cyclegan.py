@@ -48,14 +48,13 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    as_contrasts,
-    check_size,
+    falling,
 )
+from polycontrast.systems.checks import check_size, check_unpaired
 from polycontrast.systems.pool import ImagePool
-from polycontrast.systems.sides import A_TO_B, INTO, OTHER, SIDES, both_sides, check_unpaired
+from polycontrast.systems.sides import INTO, OTHER, SIDES, a_to_b, both_sides, into, terms_of_sides
 
-ADAM = OptimiserConfig(((0.0, 2e-4), (0.5, 2e-4), (1.0, 0.0)), betas=(0.5, 0.999), linear=True)
+_ADAM = falling(2e-4, betas=(0.5, 0.999))
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ class CycleganConfig:
     base: int = 64
     critic_base: int = 64
     tanh: bool = True
-    generator: OptimiserConfig = ADAM
-    discriminator: OptimiserConfig = ADAM
+    generator: OptimiserConfig = _ADAM
+    discriminator: OptimiserConfig = _ADAM
 
 
 @dataclass(frozen=True)
@@ -121,22 +120,21 @@ class Cyclegan(System):
 
     def draw(self, batch: Batch, step: Step, rng: SampleRng) -> Scene:  # noqa: ARG002
         real = both_sides(batch, self)
-        fake = {side: self._into(side, real[OTHER[side]]) for side in SIDES}
+        fake = {side: into(self, side, real[OTHER[side]]) for side in SIDES}
         return Scene(real, fake, {side: self.pools[side].swap(fake[side], rng) for side in SIDES})
 
     def losses(self, player: str, scene: Scene) -> dict[str, Term]:
-        turn = self._generator if player == GENERATOR else self._discriminator
-        return {name: term for side in SIDES for name, term in turn(side, scene).items()}
+        return terms_of_sides(self._generator if player == GENERATOR else self._discriminator, scene)
 
     def _generator(self, side: str, scene: Scene) -> dict[str, Term]:
         c, real = self.config, scene.real[side]
-        cycled = self._into(side, scene.fake[OTHER[side]])
+        cycled = into(self, side, scene.fake[OTHER[side]])
         terms = {
             f"g_gan_{side}": Term(losses.least_squares(self.run(DISCRIMINATOR, scene.fake[side], part=side), True)),
             f"g_cycle_{side}": Term(losses.l1(cycled, real), c.cycle),
         }
         if c.identity:
-            terms[f"g_identity_{side}"] = Term(losses.l1(self._into(side, real), real), c.cycle * c.identity)
+            terms[f"g_identity_{side}"] = Term(losses.l1(into(self, side, real), real), c.cycle * c.identity)
         return terms
 
     def _discriminator(self, side: str, scene: Scene) -> dict[str, Term]:
@@ -146,10 +144,6 @@ class Cyclegan(System):
             f"d_fake_{side}": Term(losses.least_squares(fake, False), 0.5),
         }
 
-    def _into(self, side: str, images: Tensor) -> Tensor:
-        made: Tensor = self.run(GENERATOR, images, part=INTO[side])
-        return made
-
     def extra_state(self) -> dict[str, Any]:
         return {side: list(pool.images) for side, pool in self.pools.items()}
 
@@ -158,5 +152,4 @@ class Cyclegan(System):
             pool.images = list(state[side])
 
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
-        made = self.run(GENERATOR, as_channels(images, self.data.dims), part=A_TO_B)
-        return as_contrasts(made, 1, self.data.dims), None
+        return a_to_b(self, images), None

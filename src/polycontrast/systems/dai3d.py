@@ -53,11 +53,9 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    as_contrasts,
-    check_paired,
-    check_size,
 )
+from polycontrast.systems.channels import as_channels, as_contrasts, chosen
+from polycontrast.systems.checks import check_paired, check_size
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Dai3d(System):
     def __init__(self, config: Dai3dConfig, data: AnyData) -> None:
         super().__init__(data)
         c = config
-        check_paired(c.name, data)
+        check_paired(c.name, data, c.have, c.want)
         check_size(c.name, data, 2**c.critic_levels, ", or lower critic_levels")
         if data.channels != 1:
             raise UserError("dai3d sees patches or slices of volumes, no colours", hint="see the recipe dai3d")
@@ -171,8 +169,8 @@ class Dai3d(System):
 
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         (name,) = self.sources(have)
-        dims, i = self.data.dims, list(have).index(name)
-        source = as_channels(images[:, [i]], dims)
+        dims = self.data.dims
+        source = chosen(images, have, (name,), dims)
         labels = (self._label([name] * len(source), source) for name in want)
         made = [as_contrasts(self.run(GENERATOR, with_planes(source, label)), 1, dims) for label in labels]
         return torch.cat(made, dim=1), None

@@ -23,7 +23,9 @@ Deviations:
 
 Batch norm: in training it takes the batch's statistics, so ranks that share a batch differ from one process. At
 synthesis it takes the running ones, so that a result does not depend on its company (the released code has no such mode
-and normalises the test images by each other). a_to_b alone is used; there is no dropout and no noise.
+and normalises the test images by each other). What this deviation costs: the running statistics mix those of real
+inputs with those of the fakes that a generator is given in the reconstruction, while at synthesis it is given real ones
+alone. a_to_b alone is used; there is no dropout and no noise.
 """
 
 from collections.abc import Sequence
@@ -36,6 +38,7 @@ from torch import Tensor, nn
 from polycontrast import losses
 from polycontrast.data.batches import Batch
 from polycontrast.data.configs import AnyData
+from polycontrast.errors import UserError
 from polycontrast.nets.disco import DiscoCritic, DiscoGenerator
 from polycontrast.systems.base import (
     DISCRIMINATOR,
@@ -46,14 +49,12 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    as_contrasts,
-    check_size,
 )
-from polycontrast.systems.sides import A_TO_B, INTO, OTHER, SIDES, both_sides, check_unpaired
+from polycontrast.systems.checks import check_size, check_unpaired
+from polycontrast.systems.sides import INTO, OTHER, SIDES, a_to_b, both_sides, into, terms_of_sides
 
 FIRST, ALL = "first", "all"  # the phases
-ADAM = OptimiserConfig(betas=(0.5, 0.999), weight_decay=1e-5)
+_ADAM = OptimiserConfig(betas=(0.5, 0.999), weight_decay=1e-5)
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class DiscoganConfig:
     base: int = 64
     critic_base: int = 64
     tanh: bool = True
-    generator: OptimiserConfig = ADAM
-    discriminator: OptimiserConfig = ADAM
+    generator: OptimiserConfig = _ADAM
+    discriminator: OptimiserConfig = _ADAM
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ class Discogan(System):
         c, planes = config, data.channels
         check_unpaired(c.name, data, c.have, c.want)
         check_size(c.name, data, 64)
+        if c.every < 2:
+            raise UserError(
+                f"every is {c.every}: the discriminators would have every turn, the generators none",
+                hint="set every to 2 or more; 3 is published",
+            )
         self.config, self.have, self.want = c, c.have, c.want
         self.players = {
             GENERATOR: nn.ModuleDict({
@@ -124,18 +130,17 @@ class Discogan(System):
     def draw(self, batch: Batch, step: Step, rng: SampleRng) -> Scene:  # noqa: ARG002
         real = both_sides(batch, self)
         with torch.set_grad_enabled(GENERATOR in step.turns):
-            fake = {side: self._into(side, real[OTHER[side]]) for side in SIDES}
+            fake = {side: into(self, side, real[OTHER[side]]) for side in SIDES}
         return Scene(real, fake, self.config.first_rate if step.phase == FIRST else self.config.rate)
 
     def losses(self, player: str, scene: Scene) -> dict[str, Term]:
-        turn = self._generator if player == GENERATOR else self._discriminator
-        return {name: term for side in SIDES for name, term in turn(side, scene).items()}
+        return terms_of_sides(self._generator if player == GENERATOR else self._discriminator, scene)
 
     def _generator(self, side: str, scene: Scene) -> dict[str, Term]:
         c, r, real = self.config, scene.rate, scene.real[side]
         score, features = self.run(DISCRIMINATOR, scene.fake[side], part=side)
         _, real_features = self.run(DISCRIMINATOR, real, part=side)
-        again = self._into(side, scene.fake[OTHER[side]])
+        again = into(self, side, scene.fake[OTHER[side]])
         return {
             f"g_gan_{side}": Term(losses.real_or_fake(score, True), c.gan * (1 - r)),
             f"g_features_{side}": Term(losses.feature_matching(features, real_features), c.features * (1 - r)),
@@ -151,10 +156,5 @@ class Discogan(System):
             f"d_fake_{side}": Term(losses.real_or_fake(fake, False), 0.5),
         }
 
-    def _into(self, side: str, images: Tensor) -> Tensor:
-        made: Tensor = self.run(GENERATOR, images, part=INTO[side])
-        return made
-
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
-        made = self.run(GENERATOR, as_channels(images, self.data.dims), part=A_TO_B)
-        return as_contrasts(made, 1, self.data.dims), None
+        return a_to_b(self, images), None

@@ -48,14 +48,12 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    as_contrasts,
-    check_paired,
-    check_size,
-    joined,
+    falling,
 )
+from polycontrast.systems.channels import as_contrasts, chosen, joined
+from polycontrast.systems.checks import check_paired, check_size
 
-_ADAM = OptimiserConfig(((0.0, 2e-4), (0.5, 2e-4), (1.0, 0.0)), betas=(0.5, 0.999), linear=True)
+_ADAM = falling(2e-4, betas=(0.5, 0.999))
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class Pix2pix(System):
 
     def __init__(self, config: Pix2pixConfig, data: AnyData) -> None:
         super().__init__(data)
-        check_paired(config.name, data)
+        check_paired(config.name, data, config.have, config.want)
         if len(config.want) != 1:
             raise UserError(
                 f"pix2pix makes one contrast, wanted are {', '.join(config.want) or 'none'}",
@@ -140,5 +138,5 @@ class Pix2pix(System):
         return score
 
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
-        source = as_channels(images[:, [list(have).index(name) for name in self.have]], self.data.dims)
+        source = chosen(images, have, self.have, self.data.dims)
         return as_contrasts(self.run(GENERATOR, source), 1, self.data.dims), None

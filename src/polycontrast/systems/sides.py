@@ -4,37 +4,39 @@ A is the contrast that is given, B the one that is wanted. Each side has a criti
 where the two are networks of their own).
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from torch import Tensor
 
 from polycontrast.data.batches import Batch
-from polycontrast.data.configs import AnyData, DataConfig
-from polycontrast.errors import UserError
-from polycontrast.systems.base import System, joined
+from polycontrast.systems.base import GENERATOR, System, Term
+from polycontrast.systems.channels import as_channels, as_contrasts, joined
 
 SIDES = ("a", "b")
 OTHER = {"a": "b", "b": "a"}
 INTO = {"a": "b_to_a", "b": "a_to_b"}  # the generator that makes images of this side
-A_TO_B = INTO["b"]
-
-
-def check_unpaired(name: str, data: AnyData, have: tuple[str, ...], want: tuple[str, ...]) -> None:
-    """UserError unless one contrast is translated into one other, in single planes or patches, and no sample is a
-    pair: a system that is said to need no pairs must not be given any."""
-    if len(have) != 1 or len(want) != 1 or have == want:
-        raise UserError(
-            f"{name} translates one contrast into another, not {', '.join(have)} into {', '.join(want)}",
-            hint="name one to have and one to want; of several wanted ones `train --want` makes a set of runs",
-        )
-    if data.paired:
-        raise UserError(
-            f"{name} learns from images that are not paired, these are",
-            hint="set paired to false (of photographs: layout to unpaired), which shuffles each contrast by itself",
-        )
-    if isinstance(data, DataConfig) and data.slab != 1:
-        raise UserError(f"{name} sees single slices, not slabs of {data.slab}", hint="set slab to 1")
+S = TypeVar("S")
 
 
 def both_sides(batch: Batch, system: System) -> dict[str, Tensor]:
     """{"a": what is given, "b": what is wanted}, each [B, K, *size]: images of different things."""
     names = {"a": system.have, "b": system.want}
     return {side: joined(batch, system.data.contrasts, names[side]) for side in SIDES}
+
+
+def terms_of_sides(turn: Callable[[str, S], dict[str, Term]], scene: S) -> dict[str, Term]:
+    """The terms of a player's turn, of side A and of side B."""
+    return {name: term for side in SIDES for name, term in turn(side, scene).items()}
+
+
+def into(system: System, side: str, images: Tensor) -> Tensor:
+    """What the generator into this side makes of images, [B, K, *size] both."""
+    made: Tensor = system.run(GENERATOR, images, part=INTO[side])
+    return made
+
+
+def a_to_b(system: System, images: Tensor) -> Tensor:
+    """`_synthesize` of images [B, 1, K, *size] by the generator that leads to B."""
+    dims = system.data.dims
+    return as_contrasts(into(system, "b", as_channels(images, dims)), 1, dims)

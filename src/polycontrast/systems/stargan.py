@@ -9,11 +9,12 @@ the full objectives (5, 6), and the mask vector over several data sets (7). No p
 
 c' is what the image shows, c the target, as constant planes beside the image. With several data sets the planes are the
 labels of all, unknown ones zero, and a one-hot of the data set (the mask vector); the discriminator has an output for
-each label, of which only those that the image's data set tells enter the loss. A batch is of one data set; they
-alternate. The labels are the data's (`data.labels`): the contrasts of each cohort, or attributes of photographs.
+each label, of which only those that the image's data set tells enter the loss. A step is of one data set; they
+alternate, and the generator has its turn with each. The released code takes all data sets in one iteration (recalled),
+which is a step of each here. The labels are the data's (`data.labels`): the contrasts of each cohort, or attributes.
 
 As released: D(x) is the mean of the critic's map, but the penalty is on the gradient of its sum; several turns of D to
-one of G; so a run's images are batch x steps, and the generator is updated in every fifth of these steps.
+one of G; so a run's images are batch x steps, and the generator is updated in a fifth of these steps.
 
 Deviations, each on purpose:
 * targets are labels of other images of the data set, drawn for each sample, where the paper permutes the batch's: the
@@ -23,10 +24,9 @@ Deviations, each on purpose:
 * the generator's instance norm keeps no running statistics, which the released test does not use either;
 * in MR one slice is one channel, and the output may be linear.
 
-At synthesis: instance norm uses the image itself, there is no dropout and no noise, nothing depends on the batch. The
-label is a one-hot of what is wanted in the first data set that has it, with that data set's mask vector: so what only
-the second cohort has can be asked of a case of the first. An attribute of photographs is asked for alone: all others
-that its data set tells are set to zero, as "not so".
+At synthesis: instance norm uses the image itself; no dropout, no noise, nothing depends on the batch. The label is a
+one-hot of what is wanted in the first data set that has it, with that one's mask vector: what only the second cohort
+has can be asked of a case of the first. An attribute is asked for alone: all others are set to zero, as "not so".
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from torch import Tensor
 
 from polycontrast import losses
 from polycontrast.data.batches import Batch
-from polycontrast.data.configs import AnyData, DataConfig, PatchConfig
+from polycontrast.data.configs import AnyData, DataConfig
 from polycontrast.errors import UserError
 from polycontrast.nets.critic import StarCritic
 from polycontrast.nets.layers import with_planes
@@ -53,12 +53,13 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    check_size,
+    falling,
 )
+from polycontrast.systems.channels import as_channels
+from polycontrast.systems.checks import check_shown, check_size
 
 _NEVER = -1e4  # the logit of a label that is not told: it costs nothing in either form of the classification loss
-_ADAM = OptimiserConfig(((0.0, 1e-4), (0.5, 1e-4), (1.0, 0.0)), betas=(0.5, 0.999), linear=True)
+_ADAM = falling(1e-4, betas=(0.5, 0.999))
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class Stargan(System):
         return [Phase("all", images, (DISCRIMINATOR, GENERATOR))]
 
     def turns(self, phase: Phase, updates: int) -> tuple[str, ...]:
-        """The generator has a turn in every step of number `critics`, 2 `critics` ..."""
-        return phase.turns if (updates + 1) % self.config.critics == 0 else (DISCRIMINATOR,)
+        """The generator has a turn in every round of number `critics`, 2 `critics` ...: a step of each data set."""
+        return phase.turns if (updates // len(self._sets) + 1) % self.config.critics == 0 else (DISCRIMINATOR,)
 
     def draw(self, batch: Batch, step: Step, rng: SampleRng) -> Scene:
         label, target, known, dataset = batch.labels, batch.targets, batch.known, batch.dataset
@@ -153,7 +154,6 @@ class Stargan(System):
         # The critic has no norm layer, so real and fake can share one pass.
         score, logits = self.run(DISCRIMINATOR, torch.cat([scene.image, fake]))
         critic = self.players[DISCRIMINATOR]
-
         return {
             "d_real": Term(-score[:b].mean()),
             "d_fake": Term(score[b:].mean()),
@@ -199,7 +199,7 @@ def _classification(logits: Tensor, label: Tensor, scene: Scene) -> Tensor:
 
 def _labels(config: StarganConfig, data: AnyData) -> tuple[tuple[str, ...], ...]:
     """The labels of each data set; a UserError if the configuration and the data do not fit each other."""
-    labels = () if isinstance(data, PatchConfig) else data.labels
+    labels = data.labels
     if not labels:
         raise UserError(
             "stargan is told what each image shows, and this data has no labels",
@@ -210,10 +210,11 @@ def _labels(config: StarganConfig, data: AnyData) -> tuple[tuple[str, ...], ...]
         raise UserError(f"stargan sees single slices, found slabs of {data.slab}", hint="set data.slab to 1")
     if isinstance(data, DataConfig) and (odd := set(names) ^ set(data.contrasts)):
         raise UserError(f"data.labels and data.contrasts differ: {', '.join(sorted(odd))}", hint="list it in both")
-    for asked, known in ((config.want, names), (config.have, data.contrasts)):
-        if strange := [name for name in asked if name not in known]:
-            raise UserError(f"not among what the data shows: {', '.join(strange)}", f"there are {', '.join(known)}")
+    check_shown(config.name, config.want, names)
+    check_shown(config.name, config.have, data.contrasts)
     if (found := len(config.exclusive)) != len(labels):
         raise UserError(f"{len(labels)} sets of labels, {found} values of system.exclusive", "give each set its value")
+    if config.critics < 1:
+        raise UserError(f"critics is {config.critics}: the generator would have no turn", "set it to 1 or more")
     check_size(config.name, data, 2**config.critic_levels, ", or lower critic_levels")
     return labels

@@ -17,7 +17,8 @@ Deviations from the released code, each on purpose:
 * generator and segmenter are saved apart (the released code writes one over the other);
 * roles come from a split file by subject (the released split depends on hash and file order);
 * the segmenter's pre-training is counted in images, so that it scales with a run's length;
-* several source contrasts may be given, as channels; the paper has one.
+* several source contrasts may be given, as channels; the paper has one;
+* networks run in bfloat16 where the recipe says so, in all of ours; losses and the penalty stay in float32.
 
 At synthesis: instance norm uses the slice itself, there is no dropout, nothing depends on the batch. The segmenter is
 not used. While the generator takes its turn, the segmenter stays in training mode (batch statistics), as released.
@@ -48,10 +49,11 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    check_paired,
-    joined,
 )
+from polycontrast.systems.channels import chosen, joined
+from polycontrast.systems.checks import check_paired, check_size
+
+_CRITIC_LEVELS = 5
 
 
 @dataclass(frozen=True)
@@ -104,17 +106,23 @@ class Tcmgan(System):
     def __init__(self, config: TcmganConfig, data: AnyData) -> None:
         super().__init__(data)
         c = config
-        check_paired(c.name, data)
+        check_paired(c.name, data, c.have, c.want)
         if not isinstance(data, DataConfig):
             raise UserError("tcmgan sees slices of volumes", hint="see the recipe tcmgan_mr")
+        if not data.lesion:
+            raise UserError(
+                "tcmgan learns from the lesion: with lesion false it would take a missing segmentation for health",
+                hint="set lesion to true; unet and pix2pix need no segmentation",
+            )
+        check_size(c.name, data, 2**_CRITIC_LEVELS)
         self.config, self.have, self.want = c, c.have, c.want
         n = len(c.want)
         self.players = {
-            DISCRIMINATOR: StarCritic(len(c.have) + 1, n, data.size, base=c.critic_base),
+            DISCRIMINATOR: StarCritic(len(c.have) + 1, n, data.size, _CRITIC_LEVELS, c.critic_base),
             GENERATOR: SkipGenerator(len(c.have) + n, 1, c.levels, c.base, tanh=c.tanh),
             SEGMENTER: TumourSegmenter(1 + n, c.seg_base),
         }
-        self.multiple = 2**c.levels
+        self.multiple = max(16, 2**c.levels)  # the segmenter halves four times
         self.optimisers = {GENERATOR: c.generator, DISCRIMINATOR: c.discriminator, SEGMENTER: c.segmenter}
         self._targets = [data.contrasts.index(w) for w in c.want]
 
@@ -180,7 +188,7 @@ class Tcmgan(System):
         return losses.dice_loss(self.run(SEGMENTER, with_planes(image, scene.label)), scene.lesion)
 
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-        source = as_channels(images[:, [list(have).index(name) for name in self.have]], 2)
+        source = chosen(images, have, self.have, self.data.dims)
         out = []
         for name in want:
             label = source.new_zeros(len(source), len(self.want))

@@ -50,13 +50,12 @@ from polycontrast.systems.base import (
     Step,
     System,
     Term,
-    as_channels,
-    as_contrasts,
-    check_size,
 )
-from polycontrast.systems.sides import OTHER, SIDES, both_sides, check_unpaired
+from polycontrast.systems.channels import as_channels, as_contrasts
+from polycontrast.systems.checks import check_size, check_unpaired
+from polycontrast.systems.sides import OTHER, SIDES, both_sides, terms_of_sides
 
-HALVED = OptimiserConfig(tuple((i / 10, 1e-4 / 2**i) for i in range(10)), betas=(0.5, 0.999), weight_decay=1e-4)
+_HALVED = OptimiserConfig(tuple((i / 10, 1e-4 / 2**i) for i in range(10)), betas=(0.5, 0.999), weight_decay=1e-4)
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ class UnitConfig:
     critic_scales: int = 3
     critic_base: int = 64
     tanh: bool = True
-    generator: OptimiserConfig = HALVED
-    discriminator: OptimiserConfig = HALVED
+    generator: OptimiserConfig = _HALVED
+    discriminator: OptimiserConfig = _HALVED
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,7 @@ class Unit(System):
         return image
 
     def losses(self, player: str, scene: Scene) -> dict[str, Term]:
-        turn = self._generator if player == GENERATOR else self._discriminator
-        return {name: term for side in SIDES for name, term in turn(side, scene).items()}
+        return terms_of_sides(self._generator if player == GENERATOR else self._discriminator, scene)
 
     def _discriminator(self, side: str, scene: Scene) -> dict[str, Term]:
         # The critics have no norm layer, so real and fake can share one pass.

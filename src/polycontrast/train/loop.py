@@ -13,15 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import polycontrast
-from polycontrast import config, pictures, recipes, systems
+from polycontrast import config, recipes, systems
 from polycontrast.data import Source, open_dataset
 from polycontrast.data.batches import Batch, Dataset, Units
-from polycontrast.data.configs import AnyData, PhotoConfig
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
@@ -31,6 +29,7 @@ from polycontrast.systems.base import Phase, SampleRng, Step, System
 from polycontrast.train import checkpoint, distributed
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.log import Log, require_tensorboard
+from polycontrast.train.preview import preview
 from polycontrast.train.progress import Progress
 
 
@@ -176,8 +175,8 @@ def train(
 
     source: cached cases, a list of them per cohort, or one or several folders of photographs, as the recipe's data
     asks.
-    resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the folder
-    holds another run, or when a loss is not finite.
+    resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the recipe
+    contradicts itself (nothing is written then), if the folder holds another run, or when a loss is not finite.
     """
     if tensorboard:
         require_tensorboard()
@@ -186,10 +185,10 @@ def train(
     distributed.check_share(recipe.train.batch, ranks)
     dataset = open_dataset(recipe.data, source, recipe.train.seed, recipe.train.batch)
     recipe = recipes.with_length(recipe, len(dataset))
+    trainer = Trainer(recipe, device, ranks)  # before anything is written: it may refuse the recipe
     if ranks.first:
         _open_run(run, recipe, dataset, resume)
     distributed.barrier(ranks)
-    trainer = Trainer(recipe, device, ranks)
     log = Log(run, tensorboard and ranks.first)
     if resume and find(run) is not None:
         trainer.load(run, log)
@@ -207,6 +206,7 @@ def train(
 
 def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path) -> None:
     """Write the map from the system's outputs to normalised units into config.json, in place of that of real images."""
+    trainer.system.bfloat16 = frozenset()  # synthesis computes in float32
     if trainer.average is not None:
         for name, value in trainer.live_weights().items():
             value.copy_(trainer.average[name])
@@ -243,12 +243,19 @@ def _loop(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Pro
         if _due(clock.images, settings.log_every, settings.batch) or last:
             bar.note(log.write({**asdict(clock), "phase": trainer.phase()[0].name}))
         if _due(clock.images, settings.preview_every, settings.batch) or last:
-            log.draw()
-            preview(trainer.system, dataset, run / "preview" / f"{clock.images:09d}.png")
+            _draw(trainer, dataset, run, log, bar)
         if _due(clock.images, settings.checkpoint_every, settings.batch) or last:
             trainer.save(run, log)
     batches.close()
     distributed.barrier(ranks)
+
+
+def _draw(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Progress) -> None:
+    try:
+        log.draw()
+        preview(trainer.system, dataset, run / "preview" / f"{trainer.clock.images:09d}.png")
+    except Exception as error:  # whatever it is, a picture must not stop a training
+        bar.say(f"no picture after {trainer.clock.images} images: {error}")
 
 
 def _due(images: int, every: int, batch: int) -> bool:
@@ -267,38 +274,6 @@ def others_frozen(system: System, player: str) -> Iterator[None]:
     finally:
         for parameter in others:
             parameter.requires_grad_(True)
-
-
-def preview(system: System, dataset: Dataset[Any], path: Path, rows: int = 4) -> None:
-    """A picture of a few training samples: what is given, then each target as synthesised and, if known, as it is."""
-    batch, cases = dataset.examples(rows)
-    photographs = isinstance(dataset.config, PhotoConfig)
-    truth = "of another" if photographs and not dataset.config.paired else "real"
-    device = next(system.players[system.synthesizers[0]].parameters()).device
-    names = dataset.config.contrasts
-    shown = [name for name, real in zip(names, batch.present.all(dim=0).tolist(), strict=True) if real]
-    have = system.sources(shown)
-    given = batch.images[:, [names.index(c) for c in have]]
-    want = system.targets(have)
-    fake, _ = system.synthesize(given.to(device), have, want)
-    columns = {name: given[:, i] for i, name in enumerate(have)}
-    for i, name in enumerate(want):
-        columns[f"{name} synthetic"] = fake[:, i].cpu()
-        if name in shown:
-            columns[f"{name} {truth}"] = batch.images[:, names.index(name)]
-    images = torch.stack([_flat(x, dataset.config) for x in columns.values()], dim=1)
-    fakes = [label for label in columns if label.endswith("synthetic")]
-    title = f"training samples after {path.stem.lstrip('0') or 0} images"
-    brightness = ((images + 1) / 2).numpy().astype(np.float32)
-    pictures.preview(path, brightness, cases, list(columns), title, synthetic=fakes, photographs=photographs)
-
-
-def _flat(images: Tensor, data: AnyData) -> Tensor:
-    """[B, K, H, W] -> what a picture shows: the middle slice [B, H, W], or, of three colours, [B, H, W, 3]."""
-    if data.dims == 3:
-        return images[..., images.shape[-1] // 2]
-    colour = isinstance(data, PhotoConfig) and data.channels == 3
-    return images.movedim(1, -1) if colour else images[:, images.shape[1] // 2]
 
 
 def _adam(system: System, player: str) -> torch.optim.Optimizer:
@@ -333,9 +308,9 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) ->
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], file: Path) -> None:
-    for key in ("recipe", "cases", "slices"):
+    for key, other in (("recipe", "another recipe"), ("cases", "other cases"), ("slices", "another number of slices")):
         if old[key] != new[key]:
             raise UserError(
-                f"the run to resume was started with other {key}", path=file,
+                f"the run to resume was started with {other}", path=file,
                 hint="resume with the same recipe, data, split and overrides, or start a new run in another folder",
             )  # fmt: skip

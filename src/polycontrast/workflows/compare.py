@@ -6,7 +6,7 @@
     OUT/classifier            the classifier of contrasts
     OUT/compare.csv, .json, .md, .png
 
-Everything goes on where it was stopped: what is finished is not done again.
+Everything goes on where it was stopped: training, synthesis and judging that are finished are not done again.
 """
 
 import re
@@ -29,8 +29,9 @@ from polycontrast.infer.sets import load
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.metrics import classifier
-from polycontrast.metrics.evaluate import SUFFIX, evaluate
+from polycontrast.metrics.evaluate import SUFFIX, evaluate, roles_of
 from polycontrast.metrics.measures import METRICS, require_skimage
+from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
 from polycontrast.recipes import Recipe
 from polycontrast.workflows import costs, scoreboard
 from polycontrast.workflows.cohort import cached_cases, cases_of
@@ -41,12 +42,12 @@ CLASSIFIER = "classifier"
 
 @dataclass(frozen=True)
 class Setting:
-    """What all systems of a comparison share. images: how many each may see in training, over all its runs; role: the
-    judged cases of the split; prepare: called first in every process that is started."""
+    """What all systems of a comparison share. images: how many each may see in training, over all its runs (None where
+    nothing is trained); role: the judged cases of the split; prepare: called first in every process that is started."""
 
     data: Path
     split: Path
-    images: int
+    images: int | None = None
     have: tuple[str, ...] = ("T2",)
     want: tuple[str, ...] = ("FLAIR", "T1ce", "T1")
     role: str = "test"
@@ -66,7 +67,8 @@ def compare(
     """Compare systems by name: recipes, which are trained, and folders of runs or sets of runs that are there.
 
     Returns what compare.json holds. A system that fails (a loss that is not finite, say) is told and the others go on;
-    `failures` says why. Raises UserError before anything is trained if a system cannot do what is asked for.
+    `failures` says why, `leaks` which judged cases a system was trained on. Raises UserError before anything is trained
+    if a system cannot do what is asked for.
     """
     require_skimage()
     for name, system in systems.items():
@@ -77,10 +79,11 @@ def compare(
     judge, about = _classifier(setting, out / CLASSIFIER)
     found: dict[str, dict[str, Any]] = {}
     failures: dict[str, list[str]] = {}
+    known: list[Row] = []
     for name, system in systems.items():
         try:
             run = system if isinstance(system, Path) else _trained(system, setting, out / name, cache, tell)
-            found[name], failures[name] = _judged(run, cases, setting, out / name, tell)
+            found[name], failures[name] = _judged(run, cases, setting, out / name, known, tell)
         except UserError as error:
             failures[name] = [str(error)]
             tell(f"{name}: FAILED: {error}")
@@ -89,13 +92,18 @@ def compare(
     shares = classifier.recognised(judge, real, synthetic, setting.want)
     result = scoreboard.summarised(found, shares, _facts(systems, setting, len(cases)) | about, failures)
     scoreboard.write(out, result)
-    if scoreboard.draw(out / "compare.png", real, synthetic, setting.have[0], setting.want) is None:
-        tell("no case was synthesised by every system: there is no picture")
+    try:
+        if scoreboard.draw(out / "compare.png", real, synthetic, setting.have[0], setting.want) is None:
+            tell("no case was synthesised by every system: there is no picture")
+    except Exception as error:  # whatever it is: the tables are there
+        tell(f"there is no picture: {error}")
     return result
 
 
 def check(name: str, system: Recipe | Path, setting: Setting) -> None:
     """UserError if the name cannot be a folder's or the system cannot do what is asked for."""
+    if both := [contrast for contrast in setting.want if contrast in setting.have]:
+        raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
     if not re.fullmatch(r"\w[\w.-]*", name) or name in (CLASSIFIER, classifier.REAL):
         raise UserError(f"a system cannot be called {name!r}", hint="letters, digits, _, - and . make a name")
     if isinstance(system, Path):
@@ -105,13 +113,17 @@ def check(name: str, system: Recipe | Path, setting: Setting) -> None:
         raise UserError(
             f"the recipe {system.name} learns from photographs", hint="--size mr or small takes the one for MR volumes"
         )
-    if len(getattr(system.data, "labels", ())) > 1:
+    if len(system.data.labels) > 1:
         raise UserError(f"the recipe {system.name} learns from several cohorts, and there is one --data")
-    budgeted(system, setting)
+    if setting.images is None:
+        raise UserError(f"for how many images is {name} to be trained?", hint="such as --images 20000")
+    for way in budgeted(system, setting)[1].values():
+        recipes.check(way)
 
 
 def budgeted(recipe: Recipe, setting: Setting) -> tuple[Recipe, dict[str, Recipe]]:
     """The recipe with its share of the images, and its runs by name: a set of runs shares them out equally."""
+    assert setting.images is not None
     number = len(recipes.with_ways(recipe, setting.have, setting.want))
     train = replace(recipe.train, images=max(1, setting.images // number))
     shared = replace(recipe, train=train)
@@ -147,21 +159,28 @@ def _train(recipe: Recipe, entries: Sequence[Entry], setting: Setting, run: Path
 
 
 def _judged(
-    run: Path, cases: Sequence[Case], setting: Setting, folder: Path, tell: Callable[[str], None]
+    run: Path,
+    cases: Sequence[Case],
+    setting: Setting,
+    folder: Path,
+    known: list[Row],
+    tell: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[str]]:
-    """What was found of one system, and what of it failed."""
+    """What was found of one system, and what of it failed. known: as of `_evaluation`."""
     tell(f"{folder.name}: synthesising {len(cases)} cases")
     failed = costs.in_child(setting.prepare, _synthesise, run, cases, setting, folder)
     if len(failed) == len(cases):
         raise UserError(f"no case could be synthesised; the first: {failed[0][1]}")
     tell(f"{folder.name}: judging")
-    summary = _evaluation(setting, folder)
+    summary = _evaluation(setting, folder, known)
     model = load(run)
-    parts = [part.config.recipe for part, _ in model.parts(setting.want)]
+    parts = [part.config for part, _ in model.parts(setting.want)]
+    trained_on = {case for part in parts for case in part.cases}
     found = {
-        "recipe": parts[0].name,
+        "recipe": parts[0].recipe.name,
         "runs": len(parts),
-        "sample": scoreboard.sample(parts[0]),
+        "sample": scoreboard.sample(parts[0].recipe),
+        "leaks": [case.id for case in cases if case.id in trained_on],
         "summary": summary,
         "cost": {
             **costs.parameters(model, setting.want),
@@ -191,26 +210,36 @@ def _synthesise(run: Path, cases: Sequence[Case], setting: Setting, folder: Path
     return [(case, str(error)) for case, error in failed]
 
 
-def _evaluation(setting: Setting, folder: Path) -> dict[str, Any]:
-    """The summary of the evaluation that is there, if it is one of these volumes by these measures; else of a new
-    one."""
+def _evaluation(setting: Setting, folder: Path, known: list[Row]) -> dict[str, Any]:
+    """The summary of the evaluation that is there, if it is one of these volumes and cases by these measures; else of a
+    new one. known: the controls as far as they were judged beside another system; what is found now joins them."""
     synthetic, out = folder / "synthetic", folder / "evaluation"
-    file = out / "summary.json"
+    file = out / SUMMARY
     if file.exists():
         made = max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
         summary: dict[str, Any] = read_json(file)
-        asked = [list(setting.have), list(setting.want), setting.role, list(METRICS)]
-        old = [summary.get("have"), summary.get("want"), summary.get("role"), list(summary.get("units", ()))]
-        if made < file.stat().st_mtime_ns and old == asked:
+        judged, fitted = roles_of(setting.split, setting.role)
+        asked = {"have": list(setting.have), "want": list(setting.want), "judged": judged, "fitted": fitted}
+        same = all(summary.get(key) == value for key, value in asked.items())
+        if same and list(summary["units"]) == list(METRICS) and made < file.stat().st_mtime_ns:
             return summary
-    evaluate(synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have)
+    result = evaluate(
+        synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have,
+        known=known,
+    )  # fmt: skip
+    known += [row for row in result.rows if row.system != SYSTEM]
     again: dict[str, Any] = read_json(file)
     return again
 
 
 def _classifier(setting: Setting, folder: Path) -> tuple[classifier.Classifier, dict[str, Any]]:
-    """The classifier, and which cases it was trained on: those that train no system, if the split has them."""
-    role = "train" if read_roles(setting.split).get("train") else "gan"
+    """The classifier, and which cases it was trained on: those that train no system, if the split has them, and never
+    those that are judged."""
+    roles = read_roles(setting.split)
+    role = next((role for role in ("train", "gan") if roles.get(role) and role != setting.role), None)
+    if role is None:
+        hint = "give some cases the role train (or gan), and judge others"
+        raise UserError("no cases to train the classifier of contrasts on but those judged", hint, setting.split)
     cases = cases_of(setting.data, setting.split, role)
     contrasts = tuple(dict.fromkeys((*setting.have, *setting.want)))
     judge = classifier.opened(folder, cases, contrasts)

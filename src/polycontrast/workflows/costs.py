@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import signal
 import sys
 import threading
@@ -116,6 +115,8 @@ def peak_memory() -> float:
     if status.exists():
         values = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(values["VmHWM"].split()[0]) * 1024 / 1e9
+    import resource  # not there on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
@@ -144,9 +145,16 @@ def training(folder: Path, model: Model, want: tuple[str, ...]) -> dict[str, Any
 
 
 def _last(run: Path) -> dict[str, Any] | None:
+    """The last whole record of a run's log: a kill may have cut a line short."""
     file = run / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return json.loads(lines[-1]) if lines else None
+    for line in reversed(lines):
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        return record
+    return None
 
 
 def parameters(model: Model, want: tuple[str, ...]) -> dict[str, int]:

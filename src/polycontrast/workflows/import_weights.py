@@ -134,7 +134,7 @@ def _recipe(kind: Kind, name: str) -> Recipe:
     """The recipe of this name, if what it describes ends in tanh, as the originals do, and has no mask vector."""
 
     def fits(one: Recipe) -> bool:
-        return one.system.name == kind and one.system.tanh and len(getattr(one.data, "labels", ())) < 2
+        return one.system.name == kind and one.system.tanh and len(one.data.labels) < 2
 
     chosen = recipes.recipe(name)
     if not fits(chosen):

@@ -26,14 +26,14 @@ from polycontrast.recipes import Recipe
 
 HEADLINE = ("psnr", "ssim", "nmae")  # these first, then whatever else is measured
 MEASURES = (*(n for n in HEADLINE if n in METRICS), *(n for n in METRICS if n not in HEADLINE))
-Found = Mapping[str, Mapping[str, Any]]  # per system: recipe, runs, sample, summary (of its evaluation), cost
+Found = Mapping[str, Mapping[str, Any]]  # per system: recipe, runs, sample, leaks, summary (of its evaluation), cost
 
 
 def sample(recipe: Recipe) -> str:
     """What one image of its training is, in words."""
     if isinstance(recipe.data, PatchConfig):
         return f"a patch of {recipe.data.size}³ voxels in every contrast"
-    if getattr(recipe.data, "labels", ()):
+    if recipe.data.labels:
         return "a slice in one contrast"
     return "a slice in every contrast it needs" + ("" if recipe.data.paired else ", no two of one place")
 
@@ -42,13 +42,14 @@ def summarised(
     found: Found, shares: Shares, facts: Mapping[str, Any], failures: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """What compare.json holds: the facts; `quality` {system or control: {contrast: {region: {column: statistics}}}};
-    `recognised` {system or "real": {contrast: statistics}}; `cost` {system: ...}; `failures` {system: [reason]}."""
+    `recognised` {system or "real": {contrast: statistics}}; `cost` {system: ...}; `leaks` {system: [judged case that it
+    was trained on]}; `failures` {system: [reason]}."""
     quality = {
         name: {contrast: by_system[SYSTEM] for contrast, by_system in one["summary"]["results"].items()}
         for name, one in found.items()
     }
     summaries: list[dict[str, Any]] = [one["summary"] for one in found.values()]
-    most = max(summaries, key=_judged, default={"results": {}})
+    most: dict[str, Any] = max(summaries, key=_judged, default={"results": {}})
     for control in CONTROLS:
         own = {c: by_system[control] for c, by_system in most["results"].items() if control in by_system}
         quality |= {control: own} if own else {}
@@ -64,6 +65,7 @@ def summarised(
         "cost": {
             name: {key: one[key] for key in ("recipe", "runs", "sample")} | one["cost"] for name, one in found.items()
         },
+        "leaks": {name: one["leaks"] for name, one in found.items() if one["leaks"]},
         "failures": {name: list(reasons) for name, reasons in failures.items() if reasons},
     }
 
@@ -81,7 +83,8 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def _lines(result: Mapping[str, Any]) -> list[list[Any]]:
-    """The share that the classifier names rightly is of whole slices: it stands in the rows of the brain."""
+    """The share that the classifier names rightly is of whole slices: it stands in the rows of the brain. Its ceiling
+    is in rows of its own, of the real images."""
     lines = []
     for name, by_contrast in result["quality"].items():
         for contrast, by_region in by_contrast.items():
@@ -90,6 +93,9 @@ def _lines(result: Mapping[str, Any]) -> list[list[Any]]:
                 named = result["recognised"].get(name, {}).get(contrast) if region == REGIONS[0] else None
                 spread = [x for s in (*stats, named) for x in _spread(s)]
                 lines.append([name, contrast, region, stats[0]["n"], *spread])
+    nothing = [""] * len(COLUMNS) * 3
+    for contrast, named in result["recognised"][REAL].items():
+        lines.append([REAL, contrast, REGIONS[0], named["n"], *nothing, *_spread(named)])
     return lines
 
 
@@ -171,13 +177,22 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     for name, cost in result["cost"].items():
         samples.setdefault(cost["sample"], []).append(name)
     given = result["given_runs"]
+    budget = (
+        f"{result['images']} images of training for each system that was trained here; a set of runs, one for each "
+        "wanted contrast, shares them equally. What comes on top (TC-MGAN's segmenter alone) is among the images seen."
+    )
+    elsewhere = f"Trained elsewhere, with a budget of their own: {', '.join(given)}."
+    parts = [*([budget] if result["images"] is not None else []), *([elsewhere] if given else [])]
+    leaks = [
+        f"**{name} was trained on judged cases**, of which its figures say nothing: {', '.join(cases)}."
+        for name, cases in result["leaks"].items()
+    ]
     return [
-        f"**Budget**: {result['images']} images of training for each system that was trained here; a set of runs, one "
-        "for each wanted contrast, shares them equally. What comes on top (TC-MGAN's segmenter alone) is among the "
-        "images seen." + (f" Trained elsewhere, with a budget of their own: {', '.join(given)}." if given else ""),
+        *leaks,
+        f"**Budget**: {' '.join(parts)}",
         "**An image** is " + "; ".join(f"{kind} ({', '.join(names)})" for kind, names in samples.items()) + ".",
-        "**Time**: images/s of training as its log has it; seconds per volume over the judged cases, with reading, "
-        "writing and the picture of each case.",
+        "**Time**: images/s of training as its log has it, with previews and checkpoints; seconds per volume over the "
+        "judged cases, with reading, writing and the picture of each case.",
         "**Memory**: the most that was resident of a process of its own, libraries included"
         + ("; in brackets, of the device." if "cuda" in result["device"] else "."),
         f"**Machine**: {result['machine']}; polycontrast {result['polycontrast']}.",

@@ -1,14 +1,18 @@
 """Train a recipe for the contrasts asked for: one run, or a set of runs where the system was made for a single pair."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from polycontrast import runs
+from polycontrast import recipes, runs
 from polycontrast.data import Source
+from polycontrast.data.configs import PhotoConfig
+from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
-from polycontrast.recipes import Recipe, with_ways
+from polycontrast.recipes import Recipe
+from polycontrast.systems import SYSTEMS
+from polycontrast.train import distributed
 from polycontrast.train.loop import train
 
 
@@ -26,12 +30,35 @@ def train_ways(
 ) -> Path:
     """Train for these contrasts (None: the recipe's own) and return `out`: a run folder, or one of a set of runs.
 
-    source: what a run trains on, given its recipe. `images` of the recipe is the length of each run. A set can be added
-    to: runs that are in `out` already stay in it. Raises UserError as `with_ways` and `train` do.
+    source: what a run trains on, given its recipe. `images` of the recipe is the length of each run. A run for a single
+    contrast joins the set that is in `out`, if there is one; runs that are there already stay in it. Raises UserError
+    as `with_ways`, `recipes.check` and `train` do, and where a run and a set would lie in one folder: then nothing is
+    written.
     """
-    found = with_ways(recipe, have, want)
+    found = _placed(recipes.with_ways(recipe, have, want), out)
+    for one in found.values():
+        recipes.check(one)
     for name, one in found.items():
         train(one, source(one), out / name, device=device, resume=resume, tensorboard=tensorboard, progress=progress)
-        if name:
+        if name and distributed.start(device or torch.device("cpu")).first:
             write_json(out / runs.SET, {"runs": list(dict.fromkeys((*runs.members(out), name)))})
     return out
+
+
+def _placed(ways: Mapping[str, Recipe], out: Path) -> Mapping[str, Recipe]:
+    """The recipes by the names of their runs, "" for `out` itself; a UserError where they do not fit what is there."""
+    a_set = (out / runs.SET).exists() or any(out.glob("*_to_*/config.json"))  # the second: its first run is not done
+    if "" in ways and not a_set:
+        return ways
+    if (out / "config.json").exists():
+        raise UserError("there is a single run already", hint="choose another -o for a set of runs", path=out)
+    for one in ways.values():
+        if isinstance(one.data, PhotoConfig) or len(one.system.want) > 1 or SYSTEMS[one.system.name].any_source:
+            hint = "choose another -o; a run that makes one contrast of given ones can join a set"
+            raise UserError(f"there is a set of runs, which {one.name} cannot join", hint=hint, path=out)
+    named = {recipes.way(one): one for one in ways.values()}
+    for name in runs.members(out):
+        made = runs.read_config(out / name).recipe.system.want if name not in named else ()
+        if double := [c for one in named.values() for c in one.system.want if c in made]:
+            raise UserError(f"{name} makes {', '.join(double)} already", hint="choose another -o", path=out)
+    return named
