@@ -15,6 +15,7 @@ EXPECTED = {  # script -> what its tables must show
     "cache": ("one case read, normalised and cached", "anonymous memory at most", "training on it"),
     "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
     "networks": ("generator", "discriminator", "segmenter", "gradient penalty", "bfloat16 channels-last"),
+    "systems": ("unet", "discogan", "images/s"),
     "precision": ("d_gp", "g_rec", "s_fake", "bfloat16 against float32"),
     "train_step": (
         "released order",
