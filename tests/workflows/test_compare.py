@@ -81,7 +81,7 @@ def test_one_table_has_every_system_and_control(setting: Setting, cache: Path, t
     (row,) = (r for r in rows if (r["system"], r["contrast"], r["region"]) == ("set", "T1", "tumour"))
     assert float(row["nmae"]) == pytest.approx(own["mean"], rel=1e-4)
     assert float(row["nmae_high"]) == pytest.approx(own["interval"][1], rel=1e-4)
-    text = (out / "compare.md").read_text()
+    text = (out / "compare.md").read_text(encoding="utf-8")
     for words in ("## FLAIR, tumour", "PSNR dB ↑", "| mean image |", "| real images |", "| set | pairwise | 2 |"):
         assert words in text
     assert (out / "compare.png").stat().st_size > 1000
@@ -184,7 +184,9 @@ def test_a_run_that_is_there_is_judged_beside_the_others(
     assert here == ["_synthesise"]
     assert result["cost"]["mine"]["images"] is None
     assert result["quality"]["mine"]["T1"]["brain"]["psnr"]["n"] == 2
-    assert "Trained elsewhere, with a budget of their own: mine" in (tmp_path / "out" / "compare.md").read_text()
+    assert "Trained elsewhere, with a budget of their own: mine" in (tmp_path / "out" / "compare.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.usefixtures("here")
@@ -197,7 +199,7 @@ def test_a_system_that_fails_is_told_and_the_others_go_on(setting: Setting, cach
     assert "not finite" in result["failures"]["wild"][0]
     assert list(result["cost"]) == ["one"]
     assert any("wild: FAILED" in line for line in told)
-    assert "* wild: training stopped" in (tmp_path / "compare.md").read_text()
+    assert "* wild: training stopped" in (tmp_path / "compare.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,7 @@ def test_judged_cases_that_a_system_was_trained_on_are_named(setting: Setting, t
     clean = models.make_run(tmp_path / "clean", seed=1)
     result = compare({"mine": leaky, "clean": clean}, replace(setting, images=None), out, tell=lambda _: None)
     assert result["leaks"] == {"mine": ["Tiny_3"]}
-    text = (out / "compare.md").read_text()
+    text = (out / "compare.md").read_text(encoding="utf-8")
     assert "* **mine was trained on judged cases**, of which its figures say nothing: Tiny_3.\n" in text
     assert "**clean was trained" not in text
     assert "images of training" not in text

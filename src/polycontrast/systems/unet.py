@@ -17,7 +17,7 @@ How intensities are read: as the data has them. The recipes are on MR volumes in
 have no bounds: the network ends linearly. Slices by their own maximum and photographs lie in [-1, 1], for which tanh is
 the default. The mean runs over all pixels, background too, so its value depends on how much of an image is brain.
 
-Recipes, all in bfloat16: `unet` (slices of 256 x 256), `unet_small` (128 x 128) and `unet_3d` (patches) make three
+Recipes: `unet` (slices of 256 x 256) and `unet_small` (128 x 128), in bfloat16, and `unet_3d` (patches) make three
 contrasts of T2.
 
 Deviations from the paper, each on purpose:
