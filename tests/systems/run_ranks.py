@@ -4,6 +4,7 @@ Writes OUT: {"eval" or "train", the networks' mode: {"<player>.<parameter>": gra
 rate of zero, from the first weights.
 """
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -50,12 +51,15 @@ def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     sets = recipe.data.labels
     dataset = open_dataset(recipe.data, [entries] * len(sets) if sets else entries, 0, recipe.train.batch)
     ranks = distributed.start(CPU)
-    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world))
+    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world, ahead=False))
     batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)
     found = {mode: gradients(recipe, batch, ranks, mode == "train") for mode in ("eval", "train")}
     if ranks.first:
         torch.save(found, out)
+    distributed.barrier(ranks)  # or one rank takes the group down while the other still writes
     distributed.stop()
+    # About one in sixty interpreters is ended by a thread of gloo on its way out, when all is written.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ first weights. statistics: "running" or "batch", what the segmenter's norms use.
 turns at the same weights.
 """
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -52,14 +53,17 @@ def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     recipe = recipes.from_json(read_json(Path(recipe_file)))
     dataset = SliceDataset(cached(find_cases(cohort), recipe.data.contrasts, Path(cache)), recipe.data)
     ranks = distributed.start(CPU)
-    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world))
+    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world, ahead=False))
     found = {
         f"{rate} {statistics}": step(with_rate(recipe, rate), batch, ranks, statistics)
         for rate, statistics in ((0.0, "running"), (1e-3, "running"), (0.0, "batch"))
     }
     if ranks.first:
         torch.save(found, out)
+    distributed.barrier(ranks)  # or one rank takes the group down while the other still writes
     distributed.stop()
+    # About one in sixty interpreters is ended by a thread of gloo on its way out, when all is written.
+    os._exit(0)
 
 
 if __name__ == "__main__":
