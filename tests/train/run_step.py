@@ -5,7 +5,6 @@ first weights. statistics: "running" or "batch", what the segmenter's norms use.
 turns at the same weights.
 """
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,9 +60,7 @@ def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     if ranks.first:
         torch.save(found, out)
     distributed.barrier(ranks)  # or one rank takes the group down while the other still writes
-    distributed.stop()
-    # About one in sixty interpreters is ended by a thread of gloo on its way out, when all is written.
-    os._exit(0)
+    distributed.finish()
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def test_one_process_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     assert distributed.average(tensor, ranks) is tensor
     distributed.barrier(ranks)
     distributed.stop()
+    distributed.finish()  # and does not end this process
 
 
 def test_a_batch_must_be_shared_evenly() -> None:

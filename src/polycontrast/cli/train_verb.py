@@ -78,10 +78,12 @@ def run(
         )  # fmt: skip
     except UserError as error:
         raise _for_patients(error, chosen, data) if photographs else error from None
-    finally:
+    except BaseException:
         distributed.stop()
+        raise
     if not quiet:
         typer.echo(f"run folder: {out}")
+    distributed.finish()
 
 
 def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache: Path | None, quiet: bool) -> "Source":
