@@ -76,10 +76,10 @@ def run(
             chosen, source, out, have=names(have, photographs), want=names(want, photographs),
             device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet,
         )  # fmt: skip
-    except UserError as error:
-        raise _for_patients(error, chosen, data) if photographs else error from None
-    except BaseException:
+    except BaseException as error:
         distributed.stop()
+        if photographs and isinstance(error, UserError):
+            raise _for_patients(error, chosen, data) from None
         raise
     if not quiet:
         typer.echo(f"run folder: {out}")
