@@ -1,32 +1,26 @@
-"""One place that draws: mosaics of volumes, training curves, previews. PNG files, written whole or not at all.
+"""Slices of volumes as pictures: mosaics of three planes, previews of training.
 
 Slices are shown as radiologists do: the patient's right is on the viewer's left, anterior or superior is up, and in
 sagittal slices anterior is on the left. Arrays come in canonical orientation (x to the right, y to anterior, z up).
-matplotlib is imported when something is drawn; pyplot, which keeps figures alive, is not used.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polycontrast.io.files import atomic_write
+from polycontrast.pictures.drawing import DARK, DIM, LIGHT, MARK, Image, bare, canvas, corner, headline, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-Image = NDArray[np.floating[Any]]
 Center = tuple[int, int, int]
 
-DARK, LIGHT, DIM, MARK = "#000000", "#f2f2f2", "#9a9a9a", "#ffb000"
-CLOCK = ("images", "updates", "seconds")  # of a log record: when, not what
 PLANES = ("axial", "coronal", "sagittal")
 _SIDES = (("R", "L"), ("R", "L"), ("A", "P"))  # what is left and right in each plane
 # Blue, black, orange: told apart by every common kind of colour vision, and 0 is as dark as the background.
@@ -80,7 +74,7 @@ def mosaic(
     x, y, z = ((s.stop - s.start) * mm for s, mm in zip(box, spacing, strict=True))
     width, heights = max(x, y), [y, z, z]
     inch = 2.3 / width
-    figure = _figure(inch * width * len(panels) + 0.1, inch * sum(heights) + 1.25, DARK)
+    figure = canvas(inch * width * len(panels) + 0.1, inch * sum(heights) + 1.25, DARK)
     spec = figure.add_gridspec(
         3, len(panels), height_ratios=heights, wspace=0.02, hspace=0.02, left=0.01, right=0.99,
         top=1 - 0.55 / figure.get_figheight(), bottom=0.7 / figure.get_figheight(),
@@ -93,44 +87,22 @@ def mosaic(
             _slice(axes, picture if label in WINDOWS else plane(volume[box], row, middle), row, spacing, window)
             axes.set_xlim(*_centred(axes.get_xlim(), width))
             if column == 0:
-                _corner(axes, 0.02, 0.03, f"{PLANES[row]}", DIM)
+                corner(axes, 0.02, 0.03, f"{PLANES[row]}", DIM)
             if label in synthetic:
-                _corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, weight="bold")
+                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, weight="bold")
         figure.axes[-3].set_title(label, color=LIGHT, fontsize=10, pad=4)
         if window is not GREY or column == 0:
             _colour_bar(figure, figure.axes[-1], window)
-    _headline(figure, title)
+    headline(figure, title)
     note = "patient's right is on the left; research only, not for diagnosis"
     figure.text(0.5, 0.1 / figure.get_figheight(), note, color=DIM, fontsize=7.5, va="center", ha="center")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plane(volume: Image, row: int, center: Center) -> Image:
     """The slice of a canonical volume through a voxel, as lines of a picture; row 0, 1, 2: axial, coronal, sagittal."""
     cut: Image = np.take(volume, center[2 - row], axis=2 - row)
     return cut[::-1, ::-1].T
-
-
-def curves(path: Path, records: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> None:
-    """Small multiples of logged terms against images seen: what was logged, pale, and its running mean, dark.
-
-    records: the log's lines, each with `images` and any of the names. names: the terms drawn; every number in the log
-    but its clock if None. A term that is positive and spans more than a factor of 30 has a logarithmic axis, one with
-    negative values that spans more than 1000 a symmetric one.
-    """
-    if names is None:
-        found = dict.fromkeys(name for record in records for name in record if _is_number(record[name]))
-        names = [name for name in found if name not in CLOCK]
-    columns = min(4, max(1, len(names)))
-    rows = max(1, math.ceil(len(names) / columns))
-    figure = _figure(3.1 * columns, 2.1 * rows + 0.3, "#ffffff")
-    figure.set_layout_engine("constrained")
-    for place, name in enumerate(names):
-        points = [(r["images"], r[name]) for r in records if _is_number(r.get(name))]
-        axes = figure.add_subplot(rows, columns, place + 1)
-        _curve(axes, name, np.array(points, dtype=np.float64).reshape(-1, 2))
-    figure.supxlabel("images seen", fontsize=9)
-    _save(figure, path, colours=64)
 
 
 def preview(
@@ -156,7 +128,7 @@ def preview(
         images = images[:, :, across, along][:, :, ::-1, ::-1].swapaxes(2, 3)
     images = np.clip((images - window[0]) / (window[1] - window[0]), 0, 1)
     rows, columns, y, x = images.shape[:4]
-    figure = _figure(1.7 * columns + 0.3, 1.7 * rows * y / x + 0.75, DARK)
+    figure = canvas(1.7 * columns + 0.3, 1.7 * rows * y / x + 0.75, DARK)
     spec = figure.add_gridspec(
         rows, columns, wspace=0.02, hspace=0.02, left=0.3 / figure.get_figwidth(), right=0.995,
         top=1 - 0.6 / figure.get_figheight(), bottom=0.1 / figure.get_figheight(),
@@ -164,23 +136,16 @@ def preview(
     for row in range(rows):
         for column in range(columns):
             axes = figure.add_subplot(spec[row, column])
-            _bare(axes)
+            bare(axes)
             axes.imshow(images[row, column], cmap="gray", vmin=0, vmax=1, aspect="auto")
             if row == 0:
                 axes.set_title(col_labels[column], color=LIGHT, fontsize=9, pad=3)
             if column == 0:
                 axes.set_ylabel(row_labels[row], color=DIM, fontsize=7, labelpad=3)
             if col_labels[column] in synthetic and row_labels[row] not in real_rows:
-                _corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, size=6, weight="bold")
-    _headline(figure, title)
-    _save(figure, path, colours=None if images.ndim == 5 else 128)
-
-
-def _headline(figure: "Figure", title: str) -> None:
-    """The title at the top left, smaller where the figure is narrow."""
-    width, height = figure.get_size_inches()
-    size = min(11.0, 72 * 0.97 * width / (0.66 * max(1, len(title))))
-    figure.text(0.012, 1 - 0.2 / height, title, color=LIGHT, fontsize=size, va="center", weight="bold")
+                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, size=6, weight="bold")
+    headline(figure, title)
+    save(figure, path, colours=None if images.ndim == 5 else 128)
 
 
 def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
@@ -196,45 +161,14 @@ def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
 def _slice(axes: "Axes", picture: Image, row: int, spacing: tuple[float, float, float], window: Window) -> None:
     across, up = ((0, 1), (0, 2), (1, 2))[row]
     height, width = picture.shape[0] * spacing[up], picture.shape[1] * spacing[across]
-    _bare(axes)
+    bare(axes)
     axes.imshow(
         picture, cmap=_colours(window.cmap), vmin=window.low, vmax=window.high, extent=(0, width, 0, height),
         interpolation="lanczos" if window is GREY else "nearest",
     )  # fmt: skip
     left, right = _SIDES[row]
-    _corner(axes, 0.02, 0.82, left, DIM, size=7)
-    _corner(axes, 0.98, 0.82, right, DIM, size=7, align="right")
-
-
-def _curve(axes: "Axes", name: str, points: NDArray[np.float64]) -> None:
-    from matplotlib.ticker import EngFormatter
-
-    axes.set_title(name, fontsize=10, loc="left", weight="bold")
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.tick_params(labelsize=7, length=2)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.spines[["top", "right"]].set_visible(False)
-    if not len(points):
-        axes.tick_params(labelbottom=False, labelleft=False)
-        axes.text(0.5, 0.5, "not logged", transform=axes.transAxes, ha="center", va="center", color=DIM, fontsize=8)
-        return
-    seen, values = points.T
-    span = max(1, len(values) // 50)
-    smooth = np.convolve(np.pad(values, (span - 1, 0), mode="edge"), np.ones(span) / span, mode="valid")
-    axes.plot(seen, values, color="#8fc1e8", linewidth=0.7)
-    axes.plot(seen, smooth, color="#0b4f8a", linewidth=1.5)
-    axes.set_title(f"{smooth[-1]:.4g}", fontsize=8, loc="right", color="#0b4f8a")
-    _scale(axes, values)
-
-
-def _scale(axes: "Axes", values: NDArray[np.float64]) -> None:
-    low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low > 30:
-        axes.set_yscale("log")
-    elif low < 0 < high or low < 0:
-        size = float(np.median(np.abs(values)))
-        if size > 0 and max(-low, high) / size > 1000:
-            axes.set_yscale("symlog", linthresh=size)
+    corner(axes, 0.02, 0.82, left, DIM, size=7)
+    corner(axes, 0.98, 0.82, right, DIM, size=7, align="right")
 
 
 def _colour_bar(figure: "Figure", under: "Axes", window: Window) -> None:
@@ -259,50 +193,6 @@ def _colours(name: str) -> "Colormap":
     return LinearSegmentedColormap.from_list(name, _DIVERGING) if name == "diverging" else colormaps[name]
 
 
-def _bare(axes: "Axes") -> None:
-    axes.set_facecolor(DARK)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-
-
-def _corner(
-    axes: "Axes",
-    x: float,
-    y: float,
-    text: str,
-    colour: str,
-    size: float = 8,
-    align: str = "left",
-    weight: str = "normal",
-) -> None:
-    vertical = "top" if y > 0.9 else "bottom" if y < 0.1 else "center"
-    axes.text(x, y, text, transform=axes.transAxes, color=colour, fontsize=size, ha=align, va=vertical, weight=weight)
-
-
 def _centred(limits: tuple[float, float], width: float) -> tuple[float, float]:
     middle = sum(limits) / 2
     return middle - width / 2, middle + width / 2
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _figure(width: float, height: float, colour: str) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=92, facecolor=colour)
-
-
-def _save(figure: "Figure", path: Path, colours: int | None = None) -> None:
-    """As a PNG that holds no date, so that its bytes repeat. colours: keep only so many, for a smaller file."""
-    from PIL import Image as pillow
-
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png")
-    image = pillow.open(drawn).convert("RGB")
-    if colours is not None:
-        image = image.quantize(colours, dither=pillow.Dither.NONE)
-    with atomic_write(path) as part:
-        image.save(part, format="PNG", optimize=True)
