@@ -16,6 +16,8 @@ EXPECTED = {  # script -> what its tables must show
     "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
     "networks": ("generator", "discriminator", "segmenter", "gradient penalty", "bfloat16 channels-last"),
     "systems": ("unet", "discogan", "images/s"),
+    "evaluate": ("judging, by two threads", "the whole, s", "resident memory", "ms_ssim", "protocol brasyn", "floor"),
+    "distortions": ("tumour erased", "the brain: distortion", "tumour nmae", "brasyn healthy ssim_official", "●"),
     "precision": ("d_gp", "g_rec", "s_fake", "bfloat16 against float32"),
     "train_step": (
         "released order",

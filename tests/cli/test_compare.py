@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from polycontrast.workflows.compare import Setting
+from polycontrast.workflows.setting import Setting
 
 from .conftest import Call
 
@@ -22,7 +22,12 @@ def _asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         (out / "compare.md").write_text("the table")
         return asked
 
+    def compare_folds(systems: dict[str, Any], setting: Setting, k: int, out: Path, **_: Any) -> dict[str, Any]:
+        asked.update(folds=k)
+        return compare(systems, setting, out)
+
     monkeypatch.setattr("polycontrast.workflows.compare.compare", compare)
+    monkeypatch.setattr("polycontrast.workflows.folds.compare_folds", compare_folds)
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -73,6 +78,20 @@ def test_what_is_not_understood_is_refused(call: Call, options: tuple[str, ...],
     answer = call("compare", *options, *PLACE, "-o", ".")
     assert answer.code == 2
     assert words in answer.err
+
+
+def test_folds_take_the_place_of_a_split(call: Call, asked: dict[str, Any]) -> None:
+    options = ("--systems", "unet,pix2pix", "--against", "pix2pix", "--data", "cohort", "--images", 12, "-o", "out")
+    Path("out").mkdir()
+    answer = call("compare", *options, "--folds", 5)
+    assert answer.code == 0, answer.err
+    setting = asked["setting"]
+    assert (asked["folds"], setting.split, setting.against) == (5, Path("out/folds"), "pix2pix")
+    assert f"pictures: {Path('out') / 'fold_*'}" in answer.out
+    for wrong in ((), ("--folds", 5, "--split", "split.json")):
+        answer = call("compare", *options, *wrong)
+        assert answer.code == 2
+        assert "either --split or --folds" in answer.err
 
 
 def test_a_failure_is_told_by_the_exit_code(call: Call, asked: dict[str, Any]) -> None:

@@ -38,6 +38,38 @@ def test_a_split_is_never_drawn_anew_over_another(call: Call, cohort: Path, tmp_
     assert file.read_text() == '{"test": []}'
 
 
+def test_folds_are_a_folder_of_splits(call: Call, visits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "folds"
+    answer = call("split", visits, "--folds", 3, "-o", out)
+    assert answer.code == 0, answer.err
+    assert "4 gan, 2 test: " in answer.out
+    assert sorted(file.name for file in out.iterdir()) == ["fold_1.json", "fold_2.json", "fold_3.json"]
+    folds = [json.loads(file.read_text()) for file in sorted(out.iterdir())]
+    assert sorted(case for fold in folds for case in fold["test"]) == sorted(p.name for p in visits.iterdir())
+    assert all(len({case[:15] for case in fold["test"]}) == 1 for fold in folds)
+    again = call("split", visits, "--folds", 2, "-o", out)
+    assert again.code == 2
+    assert "must not be drawn anew" in again.err
+    assert len(list(out.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--folds", 3, "--roles", "test=1,gan=-1"), "exclude each other"),
+        (("--folds", 1), "at least 2"),
+        (("--folds", 4), "4 folds are asked for, 3 subjects are there"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(
+    call: Call, visits: Path, tmp_path: Path, options: tuple[object, ...], words: str
+) -> None:
+    answer = call("split", visits, *options, "-o", tmp_path / "folds")
+    assert answer.code == 2
+    assert words in answer.err
+    assert not (tmp_path / "folds").exists()
+
+
 @pytest.mark.parametrize(
     "roles", ["", "test", "test=", "=3", "test=a", "test=1.5", "test=--1", "test=²", "test=1,test=2"]
 )

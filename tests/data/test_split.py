@@ -1,5 +1,6 @@
 """No subject has two roles; the draw depends on the subjects and the seed alone."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycontrast.data.split import make_split, read_roles, subject
+from polycontrast.data.split import make_folds, make_split, read_roles, subject
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 
@@ -73,6 +74,38 @@ def test_without_a_rest_some_subjects_have_no_role() -> None:
 def test_counts_that_cannot_be_met_are_refused(counts: dict[str, int]) -> None:
     with pytest.raises(UserError):
         make_split([case(f"BraTS-GLI-{s:05d}-000") for s in range(5)], counts)
+
+
+@given(cases=cohorts, seed=st.integers(0, 5), data=st.data())
+def test_every_case_is_judged_in_one_fold_by_what_other_subjects_taught(
+    cases: list[Case], seed: int, data: st.DataObject
+) -> None:
+    subjects = {subject(c) for c in cases}
+    k = data.draw(st.integers(2, len(subjects)))
+    folds = make_folds(cases, k, seed)
+    assert len(folds) == k
+    assert sorted(c for fold in folds for c in fold["test"]) == sorted(c.id for c in cases)
+    for fold in folds:
+        assert list(fold) == ["gan", "test"]
+        assert all(ids and ids == sorted(ids) for ids in fold.values())
+        assert sorted(fold["gan"] + fold["test"]) == sorted(c.id for c in cases)
+        assert not {subject(case(id)) for id in fold["gan"]} & {subject(case(id)) for id in fold["test"]}
+    sizes = [len({subject(case(id)) for id in fold["test"]}) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_depend_on_the_subjects_and_the_seed_alone() -> None:
+    cases = [case(f"BraTS-GLI-{s:05d}-000") for s in range(20)]
+    assert make_folds(cases, 5) == make_folds(cases[::-1], 5)
+    assert make_folds(cases, 5, seed=1) != make_folds(cases, 5)
+
+
+@pytest.mark.parametrize(("k", "words"), [(1, "at least 2"), (0, "at least 2"), (4, "4 folds .* 3 subjects are there")])
+def test_folds_that_cannot_be_made_are_refused(k: int, words: str) -> None:
+    visits = [case(f"BraTS-GLI-{s:05d}-{v:03d}") for s in range(3) for v in range(2)]
+    with pytest.raises(UserError) as caught:
+        make_folds(visits, k)
+    assert re.search(words, str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polycontrast.data import intensity
+from polycontrast.data import grid, intensity
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.metrics import classifier
 from polycontrast.metrics.classifier import REAL, Classifier, opened, recognised, slices_of, trained
-from polycontrast.metrics.protocol import load
+from polycontrast.metrics.reference import load
 
 from .. import tiny
 
@@ -86,10 +86,11 @@ def test_a_volume_that_is_not_there_has_no_share(learnt: Classifier, cases: list
 def test_file_units_do_not_matter(cases: list[Case]) -> None:
     """The truth is normalised as a synthetic volume is written: both then are the same slices."""
     real = load(cases[0])
-    raw = drawn(0)["t2"]
+    raw = grid.to_canonical(drawn(0)["t2"], real.geometry.affine)
     own = intensity.fit(raw, real.brain).apply(raw, real.brain)
-    affine = real.geometry.affine
-    np.testing.assert_allclose(slices_of(own, real.brain, affine), slices_of(real.images["T2"], real.brain, affine))
+    np.testing.assert_allclose(
+        slices_of(own, real.brain, real.spacing), slices_of(real.images["T2"], real.brain, real.spacing)
+    )
 
 
 def test_slices_are_few_axial_and_empty_outside_the_brain() -> None:
@@ -98,11 +99,11 @@ def test_slices_are_few_axial_and_empty_outside_the_brain() -> None:
     brain[10:50, 10:50, 20:90] = True
     brain[:, :, 85:90] = False
     brain[29, 29, 85:90] = True  # too little to count
-    slices = slices_of(volume, brain, np.diag([2.0, 2.0, 2.0, 1.0]))
+    slices = slices_of(volume, brain, (2.0, 2.0, 2.0))
     assert slices.shape == (22, 96, 96)  # 65 slices, every third
     assert [round(float(s.max())) for s in slices[:3]] == [20, 23, 26]
     assert slices[:, 0].max() == 0
-    nothing = slices_of(volume, np.zeros_like(brain), np.eye(4))
+    nothing = slices_of(volume, np.zeros_like(brain), (1.0, 1.0, 1.0))
     assert nothing.shape == (0, 96, 96)
 
 
@@ -121,7 +122,7 @@ def test_it_is_kept_and_trained_anew_only_for_other_cases(
     stamp = (tmp_path / "weights.safetensors").stat().st_mtime_ns
     again = opened(tmp_path, cases[:2], NAMES)
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns == stamp
-    slices = slices_of(load(cases[0]).images["T1"], load(cases[0]).brain, tiny.LPS)
+    slices = slices_of(load(cases[0]).images["T1"], load(cases[0]).brain, load(cases[0]).spacing)
     assert first.named(slices) == again.named(slices)
     opened(tmp_path, cases[:3], NAMES)
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns > stamp
@@ -130,7 +131,7 @@ def test_it_is_kept_and_trained_anew_only_for_other_cases(
 
 def test_the_name_of_a_slice_does_not_depend_on_its_neighbours(learnt: Classifier, cases: list[Case]) -> None:
     real = load(cases[4])
-    slices = slices_of(real.images["T2"], real.brain, real.geometry.affine)
+    slices = slices_of(real.images["T2"], real.brain, real.spacing)
     assert learnt.named(slices) == [learnt.named(one[None])[0] for one in slices]
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -16,10 +17,13 @@ from polycontrast.io import formats
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.evaluate import evaluate
+from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
 
 SHAPE = (20, 22, 18)
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 NAMES = {"T1": "t1", "T1ce": "t1ce", "T2": "t2", "FLAIR": "flair"}
+CHARTS = ("violins", "bland_altman", "spectrum", "joint_histogram")
+LISTS = ("bland_altman.csv", "spectrum.csv", "joint_histogram.csv")
 GAN, TEST = ["Brats18_G_1", "Brats18_G_2"], ["Brats18_A_1", "Brats18_B_1", "Brats18_C_1"]
 
 
@@ -28,6 +32,7 @@ def _drawn(request, monkeypatch):
     """The mosaics asked for: (file, case, panels). Drawing takes a second each, so only one test really draws."""
     calls = []
     if "really_draw" not in request.fixturenames:
+        monkeypatch.setattr(evaluation.report, "write", lambda *_: None)
         monkeypatch.setattr(
             "polycontrast.metrics.gallery.pictures.mosaic",
             lambda path, panels, *, title, **_: calls.append((path.name, title.split(":")[0], list(panels))),
@@ -92,6 +97,7 @@ def run(cohort, **options):
 
 
 def value(result, column, **where):
+    where = {"protocol": "polycontrast"} | where
     rows = [r for r in result.rows if all(getattr(r, k) == v for k, v in where.items())]
     assert len(rows) == 1
     return rows[0].values[column]
@@ -131,11 +137,11 @@ def test_the_controls_are_what_their_names_say(cohort):
 
 def test_a_case_without_tumour_has_no_tumour_value_and_does_not_count(cohort):
     result = run(cohort)
-    for column in ("psnr", "ssim", "nmae", "psnr_scaled"):
-        assert value(result, column, case="Brats18_C_1", contrast="T1", system="synthetic", region="tumour") is None, (
-            column
-        )
-    stats = result.summary["results"]["T1"]["synthetic"]
+    here = {"case": "Brats18_C_1", "contrast": "T1", "system": "synthetic", "region": "tumour"}
+    for column in POLYCONTRAST.columns:
+        assert value(result, column, **here) is None, column
+    assert value(result, "ssim_official", protocol="brasyn", **here) is None
+    stats = result.summary["results"]["polycontrast"]["T1"]["synthetic"]
     assert stats["tumour"]["psnr"]["n"] == 2
     assert stats["brain"]["psnr"]["n"] == 3
 
@@ -143,10 +149,12 @@ def test_a_case_without_tumour_has_no_tumour_value_and_does_not_count(cohort):
 def test_the_summary_names_normalisation_mask_and_range(cohort):
     run(cohort)
     found = json.loads((cohort[3] / "summary.json").read_text())
-    assert found["protocol"] == "polycontrast"
-    assert "mean -> 0.5" in found["normalisation"]
-    assert "non-zero" in found["mask"]
-    assert "0.5-99.5 percentile" in found["data_range"]
+    told = found["protocols"]["polycontrast"]
+    assert "mean -> 0.5" in told["normalisation"]
+    assert "non-zero" in told["mask"]
+    assert "0.5-99.5 percentile" in told["data_range"]
+    for name in found["protocols"]:
+        assert {"normalisation", "mask", "data_range"} <= set(found["protocols"][name])
     assert found["role"] == "test"
     assert found["mean_image"]["cases"] == 2
     assert found["have"] == ["T2"]
@@ -156,7 +164,11 @@ def test_the_summary_names_normalisation_mask_and_range(cohort):
 def test_differences_are_paired_and_have_intervals(cohort):
     result = run(cohort)
     own, copy = (
-        [r.values["psnr"] for r in result.rows if (r.contrast, r.system, r.region) == ("T1", system, "brain")]
+        [
+            r.values["psnr"]
+            for r in result.rows
+            if (r.contrast, r.system, r.protocol, r.region) == ("T1", system, "polycontrast", "brain")
+        ]
         for system in ("synthetic", "copy")
     )
     found = result.summary["differences"]["T1"]["copy"]["brain"]["psnr"]
@@ -167,8 +179,13 @@ def test_differences_are_paired_and_have_intervals(cohort):
 def test_controls_that_are_known_are_not_judged_again_and_change_nothing(cohort, monkeypatch):
     alone = run(cohort)
     judged = []
-    judge = evaluation.judge
-    monkeypatch.setattr(evaluation, "judge", lambda *given: judged.append(1) or judge(*given))
+
+    def judge(*given):
+        judged.append(1)
+        return POLYCONTRAST.judge(*given)
+
+    counted = replace(POLYCONTRAST, judge=judge)
+    monkeypatch.setitem(PROTOCOLS, "polycontrast", counted)
     again = run(cohort, known=alone.rows)
     assert again == alone
     assert len(judged) == 3 * 2  # cases, contrasts: the system alone
@@ -196,10 +213,21 @@ def test_a_kill_before_the_end_leaves_no_summary(cohort, monkeypatch):
     assert (cohort[3] / "summary.md").exists()
 
 
-def test_worst_and_median_case_are_drawn_by_psnr(cohort, drawn):
+def test_worst_median_and_best_case_are_drawn_by_psnr(cohort, drawn):
     run(cohort, want=["T1"])
     panels = ["T2", "T1 from T2", "real T1", "difference"]
-    assert drawn == [("worst_t1.png", "Brats18_B_1", panels), ("median_t1.png", "Brats18_C_1", panels)]
+    worst, median, best = "Brats18_B_1", "Brats18_C_1", "Brats18_A_1"
+    assert drawn == [("worst_t1.png", worst, panels), ("median_t1.png", median, panels), ("best_t1.png", best, panels)]
+
+
+def test_a_confidence_map_beside_the_prediction_is_drawn(cohort, drawn):
+    data, synthetic = cohort[:2]
+    case = synthetic / "Brats18_B_1"
+    brain = truth_of(data, "Brats18_B_1", "T1")[1]
+    sure = np.where(brain, np.random.default_rng(0).uniform(0, 1, SHAPE), 0)
+    save(case / "Brats18_B_1_t1_confidence.nii.gz", sure.astype(np.float32))
+    run(cohort, want=["T1"])
+    assert [panels[-1] for _, name, panels in drawn if name == "Brats18_B_1"] == ["confidence"]
 
 
 @pytest.fixture(name="really_draw")
@@ -211,13 +239,15 @@ def _really_draw():
 def test_all_files_are_written_and_a_second_run_writes_the_same_bytes(cohort):
     out = cohort[3]
     run(cohort, want=["T1"])
-    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    first = {p.name: p.read_bytes() for p in out.iterdir() if p.name != "report.html"}  # it tells the date
     run(cohort, want=["T1"])
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == first
-    assert set(first) == {"cases.csv", "summary.json", "summary.md", "worst_t1.png", "median_t1.png"}
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.name != "report.html"} == first
+    pictures = {f"{name}_t1.png" for name in ("worst", "median", "best", *CHARTS)}
+    assert set(first) == {"cases.csv", "summary.json", "summary.md", *LISTS, *pictures}
+    assert (out / "report.html").exists()
     assert b"| T1 | brain | synthetic | 3 |" in first["summary.md"]
     with (out / "cases.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 3 * 4 * 3  # cases, systems, regions
+        assert len(list(csv.DictReader(file))) == 3 * 4 * (7 + 2)  # cases, systems, regions
 
 
 def spoil_missing_prediction(_data, synthetic):
@@ -271,13 +301,35 @@ def test_a_bad_case_is_flagged_and_the_rest_is_judged(cohort, spoil, reason):
     result = run(cohort)
     assert [(f.case, f.contrast) for f in result.failures] == [("Brats18_A_1", "T1")]
     assert reason in result.failures[0].reason
-    assert result.summary["results"]["T1"]["synthetic"]["brain"]["psnr"]["n"] == 2
-    assert result.summary["results"]["T1"]["constant"]["brain"]["psnr"]["n"] == 2  # the controls on the same cases
-    assert result.summary["results"]["FLAIR"]["synthetic"]["brain"]["psnr"]["n"] == 3
+    found = result.summary["results"]["polycontrast"]
+    assert found["T1"]["synthetic"]["brain"]["psnr"]["n"] == 2
+    assert found["T1"]["constant"]["brain"]["psnr"]["n"] == 2  # the controls on the same cases
+    assert found["FLAIR"]["synthetic"]["brain"]["psnr"]["n"] == 3
     with (out / "cases.csv").open(newline="") as file:
         flagged = [row for row in csv.DictReader(file) if row["flag"]]
     assert [(row["case"], row["contrast"], row["psnr"]) for row in flagged] == [("Brats18_A_1", "T1", "")]
     assert (out / "failures.csv").read_text().count("Brats18_A_1") == 1 + result.failures[0].reason.count("Brats18_A_1")
+
+
+def test_two_files_of_one_contrast_flag_the_case_and_the_rest_is_judged(cohort):
+    data = cohort[0]
+    for place in ("", "again"):
+        add_case(data / place, "Brats18_A_1", 2)
+    result = run(cohort)
+    assert {(f.case, f.contrast) for f in result.failures} == {("Brats18_A_1", "FLAIR"), ("Brats18_A_1", "T1")}
+    assert "two files" in result.failures[0].reason
+    assert {r.case for r in result.rows} == {"Brats18_B_1", "Brats18_C_1"}
+
+
+def test_a_segmentation_of_unknown_labels_is_flagged_and_the_brain_is_judged_all_the_same(cohort):
+    save(cohort[0] / "Brats18_A_1" / "Brats18_A_1_seg.nii.gz", (ball(3) * 9).astype(np.uint8))
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [("Brats18_A_1", "segmentation")]
+    assert "label values 9" in result.failures[0].reason
+    here = {"case": "Brats18_A_1", "contrast": "T1", "system": "synthetic"}
+    assert value(result, "psnr", region="brain", **here) is not None
+    assert value(result, "psnr", region="tumour", **here) is None
+    assert value(result, "psnr", region="healthy", **here) is None  # nobody knows what is healthy
 
 
 def test_a_case_that_cannot_be_read_at_all_is_flagged_for_every_contrast(cohort):
@@ -290,7 +342,7 @@ def test_a_case_of_the_split_that_is_not_in_the_data_is_flagged(cohort):
     cohort[2].write_text(json.dumps({"test": [*TEST, "Brats18_X_1"]}))
     result = run(cohort)
     assert {f.case for f in result.failures} == {"Brats18_X_1"}
-    assert "mean image" not in result.summary["results"]["T1"]
+    assert "mean image" not in result.summary["results"]["polycontrast"]["T1"]
     assert result.summary["mean_image"]["cases"] == 0
 
 
@@ -299,9 +351,11 @@ def test_a_perfect_prediction_is_infinite_in_the_tables_not_nan(cohort):
     for case in TEST:
         predict(synthetic, data, case, "T1", 0.0)
     result = run(cohort, want=["T1"])
-    psnr = result.summary["results"]["T1"]["synthetic"]["brain"]["psnr"]
+    psnr = result.summary["results"]["polycontrast"]["T1"]["synthetic"]["brain"]["psnr"]
     assert psnr["mean"] == "inf" or psnr["mean"] > 100  # float32 rounding may leave a last bit
-    assert result.summary["results"]["T1"]["synthetic"]["brain"]["ssim"]["mean"] == pytest.approx(1, abs=1e-6)
+    assert result.summary["results"]["polycontrast"]["T1"]["synthetic"]["brain"]["ssim"]["mean"] == pytest.approx(
+        1, abs=1e-6
+    )
     assert "nan" not in (out / "summary.json").read_text().lower()
 
 

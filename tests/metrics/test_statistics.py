@@ -1,12 +1,26 @@
-"""Statistics: undefined values are left out and counted, intervals repeat and cover."""
+"""Statistics: undefined values are left out and counted, intervals repeat and cover, tests are those of the books."""
 
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from polycontrast.metrics.statistics import bootstrap_interval, paired_difference, summarise
+from polycontrast.metrics.statistics import (
+    bootstrap_interval,
+    compare_systems,
+    holm,
+    paired_difference,
+    rank_biserial,
+    smallest_p,
+    summarise,
+    wilcoxon,
+)
+
+ZEROS = [0.0] * 10
+p_values = st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1), max_size=8)
 
 
 def test_values_that_are_missing_are_left_out_and_counted():
@@ -52,3 +66,99 @@ def test_a_constant_gain_is_seen_through_any_spread_between_cases():
     truth = [10.0, 20.0, 30.0]
     found = paired_difference([v + 1 for v in truth], truth)
     assert found.interval == pytest.approx((1.0, 1.0))
+
+
+def test_the_wilcoxon_test_is_exact_and_equals_scipy():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0.5, 1, 10).tolist(), rng.normal(0, 1, 10).tolist()
+    assert wilcoxon(a, b) == pytest.approx(stats.wilcoxon(a, b, method="exact").pvalue, rel=1e-12)
+    assert wilcoxon(b, a) == wilcoxon(a, b)
+
+
+def test_the_smallest_p_of_ten_patients_is_2_in_1024():
+    always = [float(i) for i in range(1, 11)]
+    assert wilcoxon(always, ZEROS) == smallest_p(10) == pytest.approx(0.001953125)
+    once = [-1.0, *always[1:]]  # the smallest difference has the other sign: two more sums as extreme
+    assert wilcoxon(once, ZEROS) == pytest.approx(4 / 1024)
+    assert [smallest_p(n) for n in (0, 1, 5)] == [1.0, 1.0, 0.0625]
+
+
+def test_a_test_of_too_few_or_of_equal_values_says_nothing():
+    assert wilcoxon([1.0, 2.0, 3.0, 4.0, math.inf, None], [0.0] * 6) is None
+    assert wilcoxon([1.0, 2.0, 3.0, 4.0, 5.0, None], [0.0] * 6) == 0.0625
+    assert wilcoxon(ZEROS, ZEROS) == 1.0
+    assert wilcoxon([math.inf] * 6, [math.inf] * 6) is None
+
+
+def test_differences_that_tie_or_are_zero_are_tested_exactly():
+    a = [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0]  # five of one sign are left
+    assert wilcoxon(a, [0.0] * 7) == pytest.approx(2 / 2**5)
+
+
+def test_the_effect_is_the_share_of_ranks_for_minus_the_share_against():
+    assert rank_biserial([1.0, 2.0, 3.0, -4.0], [0.0] * 4) == pytest.approx((6 - 4) / 10)
+    assert rank_biserial([2.0, -2.0, 5.0, None, math.inf], [0.0] * 5) == pytest.approx((1.5 + 3 - 1.5) / 6)
+    assert rank_biserial(range(1, 11), ZEROS) == 1.0
+    assert rank_biserial(ZEROS, range(1, 11)) == -1.0
+    assert rank_biserial(ZEROS, ZEROS) == 0.0
+    assert rank_biserial([None], [1.0]) is None
+
+
+def test_holm_by_hand():
+    found = holm({"a": 0.01, "b": 0.04, "c": None, "d": 0.03, "e": 0.005})
+    assert found == pytest.approx({"a": 0.03, "b": 0.06, "c": None, "d": 0.06, "e": 0.02})
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+@given(p_values)
+def test_holm_adjusts_upwards_keeps_the_order_and_stays_below_bonferroni(values: dict[str, float | None]):
+    adjusted = holm(values)
+    assert list(adjusted) == list(values)
+    known = {name: p for name, p in values.items() if p is not None}
+    assert {name for name, p in adjusted.items() if p is not None} == set(known)
+    for name, p in known.items():
+        assert p <= adjusted[name] <= min(1.0, len(known) * p)
+        assert all(adjusted[name] <= adjusted[other] for other, q in known.items() if p <= q)
+
+
+@given(st.lists(st.tuples(*[st.none() | st.floats(-1e3, 1e3)] * 2), max_size=12))
+def test_the_effect_has_the_sign_of_the_ranks_and_turns_with_the_order(pairs: list[tuple[float | None, float | None]]):
+    a, b = [x for x, _ in pairs], [y for _, y in pairs]
+    effect = rank_biserial(a, b)
+    assert effect is None or -1 <= effect <= 1
+    assert rank_biserial(b, a) == (None if effect is None else pytest.approx(-effect))
+    p = wilcoxon(a, b)
+    assert p is None or smallest_p(len(pairs)) * (1 - 1e-9) <= p <= 1
+
+
+def test_systems_are_compared_with_the_reference_as_one_family():
+    values = {
+        "old": [float(i) for i in range(10)],
+        "new": [i + 1.0 + i / 10 for i in range(10)],
+        "same": [float(i) for i in range(10)],
+        "few": [1.0, 2.0, None, None, None, math.inf, None, None, None, None],
+    }
+    found = compare_systems(values, "old")
+    assert list(found) == ["new", "same", "few"]
+    new, same, few = found.values()
+    assert (new.difference.n, new.difference.mean) == (10, pytest.approx(1.45))
+    assert new.difference.interval[0] > 1
+    assert (new.p, new.p_holm, new.effect) == pytest.approx((2 / 1024, 4 / 1024, 1.0))  # two tests: few has none
+    assert (same.p, same.p_holm, same.effect) == (1.0, 1.0, 0.0)
+    assert (few.difference.n, few.difference.mean, few.p, few.p_holm, few.effect) == (2, 1.0, None, None, 1.0)
+
+
+def test_pairs_that_do_not_match_are_no_pairs():
+    with pytest.raises(ValueError, match="longer"):
+        compare_systems({"a": [1.0, 2.0], "b": [1.0]}, "a")
+
+
+def test_a_comparison_turned_is_the_one_with_the_roles_exchanged():
+    a, b = [1.0, 2.5, 3.0, 4.5, 7.0, None], [0.5, 3.0, 1.0, 2.0, 3.5, 1.0]
+    ours = compare_systems({"a": a, "b": b}, "a")["b"].turned()
+    theirs = compare_systems({"a": a, "b": b}, "b")["a"]
+    assert (ours.p, ours.p_holm, ours.effect) == (theirs.p, theirs.p_holm, theirs.effect)
+    assert ours.difference.mean == pytest.approx(theirs.difference.mean)
+    assert ours.difference.interval == pytest.approx(theirs.difference.interval)
+    assert ours.difference.n == 5

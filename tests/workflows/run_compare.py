@@ -6,7 +6,8 @@ from pathlib import Path
 from polycontrast import recipes
 from polycontrast.io.files import read_json
 from polycontrast.metrics import classifier
-from polycontrast.workflows.compare import Setting, compare
+from polycontrast.workflows.compare import compare
+from polycontrast.workflows.setting import Setting
 
 
 def main(cohort: str, split: str, cache: str, out: str, images: str, *files: str) -> None:

@@ -18,11 +18,13 @@ from polycontrast import recipes
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.metrics import classifier
-from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.measures import METRICS
+from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
+from polycontrast.metrics.regions import REGIONS
 from polycontrast.systems.base import OptimiserConfig
 from polycontrast.workflows import costs, scoreboard
-from polycontrast.workflows.compare import Setting, budgeted, check, compare
+from polycontrast.workflows.compare import budgeted, check, compare
+from polycontrast.workflows.setting import Setting
 
 from .. import models, tiny
 
@@ -72,9 +74,10 @@ def test_one_table_has_every_system_and_control(setting: Setting, cache: Path, t
     assert result == read_json(out / "compare.json")
     with (out / "compare.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 5 * len(WANT) * 3 + len(WANT)
+    assert len(rows) == 5 * len(WANT) * len(REGIONS) + len(WANT)
     assert {f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")} < set(rows[0])
-    own = read_json(out / "set" / "evaluation" / "summary.json")["results"]["T1"]["synthetic"]["tumour"]["nmae"]
+    summary = read_json(out / "set" / "evaluation" / "summary.json")
+    own = summary["results"]["polycontrast"]["T1"]["synthetic"]["tumour"]["nmae"]
     (ceiling,) = (r for r in rows if (r["system"], r["contrast"]) == ("real", "T1"))
     assert float(ceiling["recognised"]) == pytest.approx(result["recognised"]["real"]["T1"]["mean"])
     assert (ceiling["region"], ceiling["psnr"]) == ("brain", "")
@@ -115,7 +118,7 @@ def test_what_is_finished_is_not_done_again(setting: Setting, cache: Path, tmp_p
     again = compare(systems, setting, out, cache=cache, tell=lambda _: None)
     assert here == ["_synthesise"] * 2
     changed = {name for name, stamp in stamps(out).items() if before.get(name) != stamp}
-    assert changed == {"compare.csv", "compare.json", "compare.md", "compare.png"}
+    assert changed == {"compare.csv", "compare.json", "compare.md", "compare.png", "recognised.json"}
     assert again == first
 
 
@@ -157,14 +160,15 @@ def test_an_evaluation_that_does_not_say_of_whom_is_made_again(setting: Setting,
 @pytest.mark.usefixtures("here")
 def test_controls_are_judged_once(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[int] = []
-    judge = evaluation.judge
-    monkeypatch.setattr(evaluation, "judge", lambda *given: judged.append(1) or judge(*given))
+    judge = POLYCONTRAST.judge
+    counted = replace(POLYCONTRAST, judge=lambda *given: judged.append(1) or judge(*given))
+    monkeypatch.setitem(PROTOCOLS, "polycontrast", counted)
     systems = {name: models.make_run(tmp_path / name, seed=seed) for seed, name in enumerate(("one", "other"))}
     result = compare(systems, setting, tmp_path / "out", tell=lambda _: None)
     assert len(judged) == 2 * len(WANT) * (4 + 1)
     own = [read_json(tmp_path / "out" / name / "evaluation" / "summary.json") for name in systems]
     for summary in own:
-        assert summary["results"]["T1"]["copy"] == result["quality"]["copy"]["T1"]
+        assert summary["results"]["polycontrast"]["T1"]["copy"] == result["quality"]["copy"]["T1"]
     minus = [summary["differences"]["T1"]["copy"]["brain"]["psnr"]["mean"] for summary in own]
     assert minus[0] != minus[1]
 
@@ -252,7 +256,7 @@ def test_the_classifier_never_learns_from_those_who_are_judged(setting: Setting,
     run, judged = {"mine": models.make_run(tmp_path / "run")}, replace(setting, role="train")
     assert compare(run, judged, tmp_path / "out", tell=lambda _: None)["classifier"]["role"] == "gan"
     write_json(setting.split, {"train": ["Tiny_1"], "test": ["Tiny_2"]})
-    with pytest.raises(UserError, match="but those judged"):
+    with pytest.raises(UserError, match="but those that it judges"):
         compare(run, judged, tmp_path / "none", tell=lambda _: None)
 
 

@@ -13,8 +13,9 @@ SIZES = {"small": ("{}_small",), "mr": ("{}_mr", "{}"), "paper": ("{}",)}  # whi
 
 def run(
     data: Annotated[Path, typer.Option(help="Folder or CSV of cases.")],
-    split: Annotated[Path, typer.Option(help="JSON of roles.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where runs, volumes, tables and the picture are written.")],
+    split: Annotated[Path | None, typer.Option(help="JSON of roles.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Instead of --split: cross-validation in this many folds.")] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Images that each of --systems sees in training, over all its runs.")
     ] = None,
@@ -25,20 +26,30 @@ def run(
     ] = None,
     have: Annotated[str, typer.Option(help="Contrasts given; the first is the control 'copy'.")] = "t2",
     want: Annotated[str, typer.Option(help="Contrasts made.")] = "flair,t1ce,t1",
+    against: Annotated[str, typer.Option(help="The system to test the others against; the first by default.")] = "",
     role: Annotated[str, typer.Option(help="The role that is judged.")] = "test",
+    downstream: Annotated[bool, typer.Option("--downstream", help="Judge by segmentation too (needs MONAI).")] = False,
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Folder of its segmenters; trained if it is empty. OUT/segmenter by default.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Where normalised volumes are kept; ~/.cache by default.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print no progress.")] = False,
 ) -> None:
     """Train each system for as many images, synthesise the judged role, write one table. Goes on where it stopped."""
+    from polycontrast.cli.command import command
     from polycontrast.cli.names import names
     from polycontrast.device import choose, keep_memory
     from polycontrast.errors import EXIT_SOME_FAILED, UserError
-    from polycontrast.workflows.compare import Setting, compare
+    from polycontrast.workflows.compare import compare
+    from polycontrast.workflows.folds import FOLDS, compare_folds
+    from polycontrast.workflows.setting import Setting
 
     keep_memory()
     if size not in SIZES:
         raise UserError(f"no size {size!r}", hint=f"there are: {', '.join(SIZES)}")
+    if (split is None) == (folds is None):
+        raise UserError("give either --split or --folds", hint="--folds 5 makes its own splits and keeps them below -o")
     trained = [name.strip() for name in systems.split(",") if name.strip()]
     entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in trained}
     for text in runs or ():
@@ -49,12 +60,17 @@ def run(
     if not entrants:
         raise UserError("nothing to compare", hint="--systems unet,pix2pix or --runs name=FOLDER")
     setting = Setting(
-        data, split, images, names(have) or (), names(want) or (), role, choose(device),
-        prepare=keep_memory, progress=not quiet,
+        data, split or out / FOLDS, images, names(have) or (), names(want) or (), role, choose(device),
+        downstream=downstream, segmenter=segmenter, prepare=keep_memory, progress=not quiet, command=command(),
+        against=against,
     )  # fmt: skip
-    result = compare(entrants, setting, out, cache=cache, tell=(lambda _: None) if quiet else _tell)
+    tell = (lambda _: None) if quiet else _tell
+    if folds is None:
+        result = compare(entrants, setting, out, cache=cache, tell=tell)
+    else:
+        result = compare_folds(entrants, setting, folds, out, cache=cache, tell=tell)
     typer.echo((out / "compare.md").read_text(encoding="utf-8"))
-    typer.echo(f"tables and picture: {out}")
+    typer.echo(f"tables: {out}; pictures: {out if folds is None else out / 'fold_*'}")
     if result["failures"]:
         typer.echo(f"not all of it was done; see the end of {out / 'compare.md'}", err=True)
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -1,4 +1,7 @@
-"""Split files: {role: [case, ...]}. Roles are drawn by subject, so that no patient has two of them."""
+"""Split files: {role: [case, ...]}. Roles are drawn by subject, so that no patient has two of them.
+
+Folds are k such splits of the roles *gan* and *test*, with each case once in *test* (cross-validation).
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,23 +33,57 @@ def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) 
 
     counts: how many subjects each role gets, -1 (once) for all that are left. UserError if there are too few.
     """
-    visits: dict[str, list[str]] = {}
-    for case in cases:
-        visits.setdefault(subject(case), []).append(case.id)
+    visits = _visits(cases)
     rest = [role for role, count in counts.items() if count == -1]
     needed = sum(count for count in counts.values() if count != -1)
     if len(rest) > 1 or any(count < -1 for count in counts.values()):
         raise UserError("each role needs a count, and only one may be -1 (all that are left)")
     if needed > len(visits):
         raise UserError(f"{needed} subjects are asked for, {len(visits)} are there", hint="ask for fewer")
-    names = sorted(visits)
-    drawn = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    drawn = _shuffled(visits, seed)
     roles, first = {}, 0
     for role, count in counts.items():
-        size = len(names) - needed if count == -1 else count
+        size = len(drawn) - needed if count == -1 else count
         roles[role] = sorted(case for name in drawn[first : first + size] for case in visits[name])
         first += size
     return roles
+
+
+def make_folds(cases: Sequence[Case], k: int, seed: int = 0) -> list[dict[str, list[str]]]:
+    """Split a cohort k times: [{"gan": sorted case ids, "test": sorted case ids}]; each case is in one fold's *test*.
+
+    Visits of one subject stay together, and the folds differ by one subject at most. There is no role *train*: what
+    a judge learns from (a segmenter, a classifier of contrasts), it takes from the fold's *gan*. UserError if k is less
+    than 2 or greater than the number of subjects.
+    """
+    visits = _visits(cases)
+    if k < 2:
+        raise UserError(f"{k} folds are asked for", hint="a case is judged by what others taught: at least 2")
+    if k > len(visits):
+        raise UserError(f"{k} folds are asked for, {len(visits)} subjects are there", hint="ask for fewer")
+    drawn = _shuffled(visits, seed)
+    tests = [{case for name in drawn[i::k] for case in visits[name]} for i in range(k)]
+    ids = sorted(case.id for case in cases)
+    return [{"gan": [i for i in ids if i not in test], "test": sorted(test)} for test in tests]
+
+
+def fold_file(folder: Path, number: int) -> Path:
+    """Where the split file of a fold lies, counted from 1."""
+    return folder / f"fold_{number}.json"
+
+
+def _visits(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Subject -> ids of the visits."""
+    visits: dict[str, list[str]] = {}
+    for case in cases:
+        visits.setdefault(subject(case), []).append(case.id)
+    return visits
+
+
+def _shuffled(visits: Mapping[str, list[str]], seed: int) -> list[str]:
+    """The subjects in an order that depends on their names and the seed alone."""
+    names = sorted(visits)
+    return [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
 
 
 def read_roles(file: Path) -> dict[str, list[str]]:

@@ -97,11 +97,12 @@ _PASSED_OVER = re.compile(
 )
 
 
-def find_cases(source: str | Path) -> list[Case]:
+def find_cases(source: str | Path, flawed: dict[str, str] | None = None) -> list[Case]:
     """The cases of a case folder, of a cohort folder at any depth, or of a CSV (`case_table`), sorted by id.
 
     A file `labels.json` in the cohort folder ({case: label map}) overrules the convention's label map. UserError if
-    nothing is there, a folder's names are all unknown, or a case has two files of one kind.
+    nothing is there, a folder's names are all unknown, or a case has two files of one kind: unless `flawed` is given,
+    which such cases then join (id -> reason), so that the others can be worked on.
     """
     source = Path(source)
     if source.is_file() and source.suffix.lower() == ".csv":
@@ -116,7 +117,14 @@ def find_cases(source: str | Path) -> list[Case]:
     known = [image for image in named.values() if image and not _is_derived(image, source)]
     _check_known(source, [path for path, image in named.items() if not image], {image.path.parent for image in known})
     overrides = _read_overrides(source)
-    cases = [_case(id, images, overrides) for id, images in _grouped(known).items()]
+    cases = []
+    for id, images in _grouped(known).items():
+        try:
+            cases.append(_case(id, images, overrides))
+        except UserError as error:
+            if flawed is None:
+                raise
+            flawed[id] = error.message
     return sorted(cases, key=lambda case: case.id)
 
 

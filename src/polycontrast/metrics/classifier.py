@@ -24,8 +24,8 @@ from polycontrast.errors import UserError
 from polycontrast.infer.cohort import volume_file
 from polycontrast.io.files import atomic_write, read_json, write_json
 from polycontrast.io.layout import Case
-from polycontrast.io.volume import Affine, Array
-from polycontrast.metrics.protocol import load, read_prediction
+from polycontrast.io.volume import Array
+from polycontrast.metrics.reference import Spacing, load, read_prediction
 from polycontrast.nets.classifier import SliceClassifier
 
 REAL = "real"  # the row of the ceiling, beside those of the systems
@@ -51,22 +51,21 @@ class Classifier:
         logits = self.network(torch.from_numpy(slices)[:, None])
         return [self.contrasts[i] for i in logits.argmax(dim=1).tolist()]
 
-    def share(self, image: Array, brain: Mask, affine: Affine, contrast: str) -> float | None:
+    def share(self, image: Array, brain: Mask, spacing: Spacing, contrast: str) -> float | None:
         """The share of a volume's slices that are named as this contrast; None if no slice shows enough brain."""
-        slices = slices_of(image, brain, affine)
+        slices = slices_of(image, brain, spacing)
         return self.named(slices).count(contrast) / len(slices) if len(slices) else None
 
 
-def slices_of(image: Array, brain: Mask, affine: Affine) -> Array:
-    """[X, Y, Z] in normalised units, as stored -> [n, 96, 96] axial slices of 240 mm, every k-th of those with enough
+def slices_of(image: Array, brain: Mask, spacing: Spacing) -> Array:
+    """[X, Y, Z] in normalised units, canonical -> [n, 96, 96] axial slices of 240 mm, every k-th of those with enough
     brain so that n is at most 24; 0 outside the brain."""
-    spacing, mask = grid.canonical_spacing(affine), grid.to_canonical(brain, affine)
-    enough = np.flatnonzero(mask.sum(axis=(0, 1)) * spacing[0] * spacing[1] > MIN_AREA)
+    enough = np.flatnonzero(brain.sum(axis=(0, 1)) * spacing[0] * spacing[1] > MIN_AREA)
     if not enough.size:
         return np.zeros((0, FRAME.size, FRAME.size), dtype=np.float32)
     chosen = enough[:: -(-enough.size // SLICES)]
-    inside = np.where(mask, grid.to_canonical(image, affine), np.float32(0))[:, :, chosen].transpose(2, 0, 1)
-    start, width = FRAME.place(grid.bounding_box(mask), mask.shape, spacing), FRAME.pixels(spacing)
+    inside = np.where(brain, image, np.float32(0))[:, :, chosen].transpose(2, 0, 1)
+    start, width = FRAME.place(grid.bounding_box(brain), brain.shape, spacing), FRAME.pixels(spacing)
     return grid.resize(grid.cut(inside, start, width), (FRAME.size, FRAME.size))
 
 
@@ -133,16 +132,15 @@ def _shares_of(
         real = load(case)
     except UserError:  # the evaluation says why
         return found
-    affine = real.geometry.affine
     for contrast in want:
         if contrast in real.images:
-            found[REAL][contrast] = classifier.share(real.images[contrast], real.brain, affine, contrast)
+            found[REAL][contrast] = classifier.share(real.images[contrast], real.brain, real.spacing, contrast)
         for name, folder in synthetic.items():
             try:
                 image = read_prediction(volume_file(folder / case.id, case.id, contrast), real)
             except UserError:  # the evaluation says why
                 continue
-            found[name][contrast] = classifier.share(image, real.brain, affine, contrast)
+            found[name][contrast] = classifier.share(image, real.brain, real.spacing, contrast)
     return found
 
 
@@ -154,7 +152,7 @@ def _real_slices(cases: Sequence[Case], contrasts: Sequence[str]) -> tuple[Array
         real = load(case)
         for label, contrast in enumerate(contrasts):
             if contrast in real.images:
-                slices.append(slices_of(real.images[contrast], real.brain, real.geometry.affine))
+                slices.append(slices_of(real.images[contrast], real.brain, real.spacing))
                 labels += [label] * len(slices[-1])
     if missing := [name for label, name in enumerate(contrasts) if label not in labels]:
         raise UserError(

@@ -17,7 +17,9 @@ from polycontrast.errors import UserError
 from polycontrast.io import formats
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Array, Geometry
-from polycontrast.metrics.protocol import Real, load, same_grid
+from polycontrast.metrics import niqe
+from polycontrast.metrics.niqe import NiqeModel
+from polycontrast.metrics.reference import Real, load, same_grid
 
 CONTROLS = ("copy", "mean image", "constant")
 
@@ -56,17 +58,26 @@ def predictions(contrast: str, real: Real, mean_image: MeanImage | None) -> dict
     return {name: found[name] for name in CONTROLS if name in found}
 
 
-def fit_mean_image(cases: Sequence[Case], contrasts: Sequence[str]) -> MeanImage | None:
-    """Average the normalised contrasts of the cases, read one at a time; None if no case can be read.
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What is made of the fitting cases: the mean image, and a NIQE model of each contrast's real slices."""
 
-    At a voxel the sum is divided by the number of cases that have brain there.
+    mean_image: MeanImage | None
+    niqe: dict[str, NiqeModel]
+
+
+def fit(cases: Sequence[Case], contrasts: Sequence[str]) -> Fitted:
+    """Average the contrasts of the cases, and learn what their slices look like; the cases are read one at a time.
+
+    At a voxel the sum is divided by the number of cases that have brain there. No mean image if no case can be read.
     """
     grids, left_out = _grids(cases)
     if not grids:
-        return None
+        return Fitted(None, {})
     geometry = _most_common(list(grids.values()))
-    sums: dict[str, NDArray[np.float64]] = {c: np.zeros(geometry.shape) for c in contrasts}
-    counts = {c: np.zeros(geometry.shape, dtype=np.uint16) for c in contrasts}
+    sums: dict[str, NDArray[np.float64]] = {}
+    counts: dict[str, NDArray[np.uint16]] = {}
+    patches: dict[str, list[NDArray[np.float64]]] = {contrast: [] for contrast in contrasts}
     used = []
     for case in cases:
         if case.id not in grids or not same_grid(grids[case.id], geometry):
@@ -78,11 +89,15 @@ def fit_mean_image(cases: Sequence[Case], contrasts: Sequence[str]) -> MeanImage
             left_out[case.id] = error.message
             continue
         used.append(case.id)
-        for contrast in set(contrasts) & set(real.images):
-            sums[contrast] += real.images[contrast]
-            counts[contrast] += real.brain
-    means = {c: np.where(counts[c] > 0, sums[c] / np.maximum(counts[c], 1), MEAN).astype(np.float32) for c in contrasts}
-    return MeanImage(geometry, means, tuple(used), left_out)
+        for contrast in [c for c in contrasts if c in real.images]:
+            image = real.images[contrast]
+            sums[contrast] = sums.get(contrast, 0) + image.astype(np.float64)
+            counts[contrast] = counts.get(contrast, 0) + real.brain.astype(np.uint16)
+            patches[contrast].append(niqe.sharp_features(image, real.brain))
+    means = {c: np.where(counts[c] > 0, sums[c] / np.maximum(counts[c], 1), MEAN).astype(np.float32) for c in sums}
+    models = {c: niqe.fit(rows, f"{len(rows)} cases") for c, rows in patches.items()}
+    known = {c: model for c, model in models.items() if model is not None}
+    return Fitted(MeanImage(geometry, means, tuple(used), left_out), known)
 
 
 def describe(mean_image: MeanImage | None, off_grid: Sequence[str]) -> dict[str, Any]:

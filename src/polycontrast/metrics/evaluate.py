@@ -1,38 +1,74 @@
-"""Judge a folder of synthetic volumes against the real ones: tables, intervals, controls and pictures.
+"""Judge a folder of synthetic volumes against the real ones: tables, intervals, controls, pictures and a report.
 
-A case at a time is held in memory. What cannot be judged becomes a flagged row with its reason; the rest of the cohort
-is judged all the same.
+A case at a time is held in memory, two of its volumes being judged at once. What cannot be judged becomes a flagged row
+with its reason; the rest of the cohort is judged all the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polycontrast.contrasts import canonical_set, find, slug
 from polycontrast.data.split import read_roles, with_role
 from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
 from polycontrast.io.layout import Case, find_cases
-from polycontrast.metrics import controls, gallery, tables
-from polycontrast.metrics.controls import MeanImage
-from polycontrast.metrics.measures import require_skimage
-from polycontrast.metrics.protocol import REGIONS, Real, Values, judge, load, read_prediction, reference, same_grid
+from polycontrast.io.volume import Array
+from polycontrast.metrics import controls, gallery, looks, report, tables
+from polycontrast.metrics.controls import Fitted
+from polycontrast.metrics.looks import Look
+from polycontrast.metrics.measures import require_packages
+from polycontrast.metrics.protocols import PROTOCOLS, Protocol, Values
+from polycontrast.metrics.reference import SEGMENTATION, Real, Reference, load, read_prediction, reference, same_grid
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Failure, Row
 
+if TYPE_CHECKING:
+    from polycontrast.metrics.downstream import Outcome, Segmenters
+
 SUFFIX = "_synth.nii.gz"
-FIT_ROLE = "gan"  # the mean image is made of these cases, unless told otherwise
-Known = Mapping[tuple[str, str, str, str], Values]  # by case, contrast, system and region
+FIT_ROLE = "gan"  # the mean image and the NIQE models are made of these cases, unless told otherwise
+JUDGED = ("polycontrast", "brasyn")  # the honest protocol, and the one that rescales each image by itself
+THREADS = 2
+Known = Mapping[tuple[str, str, str, str, str], Values]  # by case, contrast, system, protocol and region
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found: a row per case, contrast, system and region; what failed; the summary as written; its folder."""
+    """What was found: a row per case, contrast, system, protocol and region; what failed; the segmenter's outcomes; the
+    summary as written; its folder."""
 
     rows: list[Row]
     failures: list[Failure]
+    outcomes: "list[Outcome]"
     summary: dict[str, Any]
     out: Path
+
+
+@dataclass
+class _Found:
+    """What is gathered case by case."""
+
+    rows: list[Row] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    outcomes: "list[Outcome]" = field(default_factory=list)
+    off_grid: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is judged, and how. find: (case, contrast) -> the volume. wanted: the contrasts judged of each case."""
+
+    find: Callable[[str, str], Path]
+    given: tuple[str, ...]
+    wanted: Mapping[str, Sequence[str]]
+    protocols: tuple[Protocol, ...]
+    fitted: Fitted
+    segmenters: "Segmenters | None"
+    known: Known
+    outcomes: "Sequence[Outcome]"
 
 
 def evaluate(
@@ -45,77 +81,161 @@ def evaluate(
     role: str = "test",
     have: Sequence[str] = ("T2",),
     fit_role: str = FIT_ROLE,
+    protocols: Sequence[str] = JUDGED,
+    drops: Mapping[str, str] | None = None,
+    segmenters: "Segmenters | None" = None,
+    fitted: Fitted | None = None,
     known: Sequence[Row] = (),
+    outcomes: "Sequence[Outcome]" = (),
+    command: str = "",
     notify: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge `<case>_<contrast>_synth.nii.gz` anywhere below `synthetic` against the cases of `data`.
 
     want: the contrasts judged; those found in `synthetic` if None. split: a JSON file {role: [case, ...]}; cases of
-    `role` are judged and those of `fit_role` make the mean image; without it every case is judged and that control is
-    left out. have: what the system was given; the first is the control *copy*. known: rows of an evaluation with the
-    same data, split, roles and have; its controls are not computed again. notify: called with each case's id.
+    `role` are judged and those of `fit_role` make the mean image and the NIQE models; without it every case is judged
+    and these are left out. have: what the system was given; the first is the control *copy*. protocols: by which names
+    of `PROTOCOLS`. drops: case -> the one contrast that is judged of it (BraSyn). segmenters: judge by segmentation too
+    (metrics/downstream.py). fitted, known, outcomes: of an evaluation with the same data, split, roles and have; what
+    does not depend on the system is not computed again. command: told in the report. notify: called with each case's
+    id.
 
-    Writes `cases.csv`, `failures.csv` if any, `summary.md`, `worst_<contrast>.png`, `median_<contrast>.png` and, last
-    of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
+    Writes `cases.csv`, `failures.csv` if any, `summary.md`, `report.html` with its charts and mosaics as files and,
+    last of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
     """
-    require_skimage()
-    files = _synthetic_files(synthetic)
-    contrasts = canonical_set(want) if want else _contrasts_in(files)
-    given = canonical_set(have)
-    cases = {case.id: case for case in find_cases(data)}
-    judged, fitting = roles_of(split, role, fit_role) if split else (sorted(cases), [])
-    controls_known = {(r.case, r.contrast, r.system, r.region): r.values for r in known}
-    mean_image = controls.fit_mean_image([cases[i] for i in fitting if i in cases], contrasts)
+    require_packages()
+    from threadpoolctl import threadpool_limits
 
-    rows: list[Row] = []
-    failures: list[Failure] = []
-    off_grid: list[str] = []
-    for case_id in judged:
-        notify(case_id)
-        try:
-            real = _load(cases, case_id, given[0])
-        except UserError as error:
-            failures += [_failure(case_id, contrast, error) for contrast in contrasts]
-            continue
-        if mean_image is not None and not same_grid(mean_image.geometry, real.geometry):
-            off_grid.append(case_id)
-        for contrast in contrasts:
-            try:
-                rows += _judge(real, contrast, _file(files, case_id, contrast, synthetic), mean_image, controls_known)
-            except UserError as error:
-                failures.append(_failure(case_id, contrast, error))
+    contrasts = canonical_set(want) if want else _contrasts_in(_synthetic_files(synthetic))
+    given = canonical_set(have)
+    flawed: dict[str, str] = {}
+    cases = {case.id: case for case in find_cases(data, flawed)}
+    judged, fitting = roles_of(split, role, fit_role) if split else (sorted({*cases, *flawed}), [])
+    if drops is not None:
+        judged = [case for case in judged if case in drops]
+    if fitted is None:
+        fitted = controls.fit([cases[i] for i in fitting if i in cases], contrasts)
+    wanted = {case: contrasts if drops is None else (drops[case],) for case in judged}
+    plan = _Plan(
+        finder(synthetic), given, wanted, chosen(protocols), fitted, segmenters,
+        {(r.case, r.contrast, r.system, r.protocol, r.region): r.values for r in known}, outcomes,
+    )  # fmt: skip
+    found = _Found()
+    with threadpool_limits(1, user_api="blas"):  # small matrices: threads of BLAS would wait for each other
+        for case_id in judged:
+            notify(case_id)
+            _judge_case(case_id, cases, flawed, plan, found)
 
     facts = {
         "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
         "judged": judged, "fitted": fitting,
-        "mean_image": {"role": fit_role if split else None} | controls.describe(mean_image, off_grid),
+        "mean_image": {"role": fit_role if split else None} | controls.describe(fitted.mean_image, found.off_grid),
     }  # fmt: skip
-    summary = tables.summarise_rows(rows, failures, facts)
-    tables.write(out, rows, failures, summary)
-    for contrast, name, case_id in gallery.choose(rows):
-        real = load(cases[case_id], given[0])
-        image = read_prediction(_file(files, case_id, contrast, synthetic), real)
-        gallery.draw(out / f"{name}_{slug(contrast)}.png", name, real, given[0], contrast, image)
+    summary = tables.summarise_rows(found.rows, found.failures, facts)
+    if segmenters is not None:
+        from polycontrast.metrics import downstream
+
+        summary["downstream"] = downstream.summarise(found.outcomes)
+        downstream.write(out, found.outcomes)
+    tables.write(out, found.rows, found.failures, summary)
+    _draw(plan, cases, found.rows, out)
+    report.write(out, summary, found.rows, found.failures, found.looks, command)
     write_json(out / SUMMARY, summary)
-    return Evaluation(rows, failures, summary, out)
+    return Evaluation(found.rows, found.failures, found.outcomes, summary, out)
 
 
-def _judge(real: Real, contrast: str, file: Path, mean_image: MeanImage | None, known: Known) -> list[Row]:
-    """The rows of the system and of its controls. The system's prediction is read first: a bad one judges nothing."""
-    against = reference(real, contrast)
-    systems = {SYSTEM: read_prediction(file, real)} | controls.predictions(contrast, real, mean_image)
-    rows = []
-    for system, image in systems.items():
-        place = real.id, contrast, system
-        if system != SYSTEM and (*place, REGIONS[0]) in known:
-            judged = {region: known[*place, region] for region in REGIONS}
-        else:
-            judged = judge(against, image)
-        rows += [Row(*place, region, values) for region, values in judged.items()]
-    return rows
+def chosen(names: Sequence[str]) -> tuple[Protocol, ...]:
+    """The protocols of these names; a UserError that lists them if there is another."""
+    if strange := [name for name in names if name not in PROTOCOLS]:
+        raise UserError(f"no protocol is called {strange[0]!r}", hint=f"protocols: {', '.join(PROTOCOLS)}")
+    return tuple(PROTOCOLS[name] for name in dict.fromkeys(names))
 
 
-def _load(cases: dict[str, Case], case_id: str, given: str) -> Real:
+def roles_of(split: Path, role: str, fit_role: str = FIT_ROLE) -> tuple[list[str], list[str]]:
+    """The cases that are judged and those that the mean image is made of."""
+    roles = read_roles(split)
+    return with_role(roles, role, split), roles.get(fit_role, [])
+
+
+def finder(synthetic: Path) -> Callable[[str, str], Path]:
+    """(case, contrast) -> the one volume of that name anywhere below a folder; it raises UserError if that is none, or
+    several."""
+    files = _synthetic_files(synthetic)
+
+    def find_volume(case_id: str, contrast: str) -> Path:
+        name = f"{case_id}_{slug(contrast)}{SUFFIX}"
+        found = files.get(name, [])
+        if len(found) != 1:
+            what = "no prediction" if not found else f"{len(found)} predictions"
+            hint = "run `polycontrast synth` again"
+            raise UserError(f"{what}: {name} is expected once", hint=hint, path=synthetic)
+        return found[0]
+
+    return find_volume
+
+
+def _judge_case(case_id: str, cases: Mapping[str, Case], flawed: Mapping[str, str], plan: _Plan, found: _Found) -> None:
+    wanted = plan.wanted[case_id]
+    try:
+        real = _load(cases, flawed, case_id, _given(plan, case_id))
+    except UserError as error:
+        found.failures += [_failure(case_id, contrast, error) for contrast in wanted]
+        return
+    if SEGMENTATION in real.flaws:  # the brain can be judged all the same
+        found.failures.append(Failure(case_id, SEGMENTATION, real.flaws[SEGMENTATION]))
+    mean_image = plan.fitted.mean_image
+    if mean_image is not None and not same_grid(mean_image.geometry, real.geometry):
+        found.off_grid.append(case_id)
+    made: dict[str, Array] = {}
+    for contrast in wanted:
+        try:
+            against = reference(real, contrast, plan.fitted.niqe.get(contrast))
+            made[contrast] = read_prediction(plan.find(case_id, contrast), real)
+        except UserError as error:
+            found.failures.append(_failure(case_id, contrast, error))
+            continue
+        found.rows += _judge(real, against, made[contrast], plan)
+        found.looks.append(looks.look(case_id, against, made[contrast]))
+    if plan.segmenters is not None and made:
+        from polycontrast.metrics import downstream
+
+        found.outcomes += downstream.judge_case(real, made, plan.segmenters, plan.outcomes)
+
+
+def _judge(real: Real, against: Reference, image: Array, plan: _Plan) -> list[Row]:
+    """The rows of the system and of its controls, several of them judged at once."""
+    systems = {SYSTEM: image} | controls.predictions(against.contrast, real, plan.fitted.mean_image)
+
+    def rows(system: str) -> list[Row]:
+        place = real.id, against.contrast, system
+        found = []
+        for protocol in plan.protocols:
+            if system != SYSTEM and (*place, protocol.name, protocol.regions[0]) in plan.known:
+                judged = {region: plan.known[*place, protocol.name, region] for region in protocol.regions}
+            else:
+                judged = protocol.judge(against, systems[system])
+            found += [Row(*place, protocol.name, region, values) for region, values in judged.items()]
+        return found
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [row for found in pool.map(rows, systems) for row in found]
+
+
+def _draw(plan: _Plan, cases: Mapping[str, Case], rows: Sequence[Row], out: Path) -> None:
+    for contrast, name, case_id in gallery.choose(rows):
+        given = _given(plan, case_id)
+        path = out / f"{name}_{slug(contrast)}.png"
+        gallery.draw(path, name, load(cases[case_id], given), given, contrast, plan.find(case_id, contrast))
+
+
+def _given(plan: _Plan, case_id: str) -> str:
+    """The first given contrast that is not itself asked for (of BraSyn's cases each lacks another)."""
+    return next((contrast for contrast in plan.given if contrast not in plan.wanted[case_id]), "")
+
+
+def _load(cases: Mapping[str, Case], flawed: Mapping[str, str], case_id: str, given: str) -> Real:
+    if case_id in flawed:
+        raise UserError(flawed[case_id])
     if case_id not in cases:
         raise UserError("no truth: the case is in the split file but not in the data")
     return load(cases[case_id], given)
@@ -134,21 +254,6 @@ def _synthetic_files(folder: Path) -> dict[str, list[Path]]:
 def _contrasts_in(files: dict[str, list[Path]]) -> tuple[str, ...]:
     names = {find(name.removesuffix(SUFFIX).rpartition("_")[2]) for name in files}
     return tuple(sorted(name for name in names if name))
-
-
-def _file(files: dict[str, list[Path]], case_id: str, contrast: str, folder: Path) -> Path:
-    name = f"{case_id}_{slug(contrast)}{SUFFIX}"
-    found = files.get(name, [])
-    if len(found) != 1:
-        what = "no prediction" if not found else f"{len(found)} predictions"
-        raise UserError(f"{what}: {name} is expected once", hint="run `polycontrast synth` again", path=folder)
-    return found[0]
-
-
-def roles_of(split: Path, role: str, fit_role: str = FIT_ROLE) -> tuple[list[str], list[str]]:
-    """The cases that are judged and those that the mean image is made of."""
-    roles = read_roles(split)
-    return with_role(roles, role, split), roles.get(fit_role, [])
 
 
 def _failure(case_id: str, contrast: str, error: UserError) -> Failure:

@@ -8,24 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from polycontrast import __version__
+from polycontrast.errors import UserError
 from polycontrast.io.files import atomic_write
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
-from polycontrast.metrics.protocol import COLUMNS, DESCRIPTION, REGIONS, Values
-from polycontrast.metrics.statistics import LEVEL, RESAMPLES, paired_difference, summarise
+from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS, Protocol, Values
+from polycontrast.metrics.statistics import LEVEL, RESAMPLES, compare_systems, paired_difference, summarise
 
-SUMMARY = "summary.json"
+SUMMARY, CASES, FAILURES = "summary.json", "cases.csv", "failures.csv"
 SYSTEM = "synthetic"  # the row of what is judged, beside those of the controls
 SEED = 0
+HEADLINE = tuple(name for name in ("psnr", "ssim", "nmae", "vif") if name in METRICS)  # these first, in every table
+MAIN = ("brain", "tumour")  # the regions of the headline
+KEYS = ("case", "contrast", "system", "protocol", "region")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One prediction in one region. values: column -> value, None where undefined (an empty region)."""
+    """One prediction under one protocol in one region. values: column -> value, None where undefined (an empty
+    region)."""
 
     case: str
     contrast: str
     system: str
+    protocol: str
     region: str
     values: Values
 
@@ -40,121 +46,197 @@ class Failure:
 
 
 def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The protocol, the facts of this evaluation, and per contrast, system and region each column's statistics.
+    """What summary.json holds: the protocols, the facts of this evaluation, and statistics over patients.
 
-    `differences` holds the system minus each control, case by case.
+    `results` {protocol: {contrast: {system: {region: {column: statistics}}}}}; `differences`, the same layout under the
+    protocol `polycontrast`, holds the system minus each control, case by case; `significance` {contrast: {region:
+    {measure: {control: ...}}}} tests these differences: one contrast, region and measure is one family.
     """
     series = _series(rows)
     results: dict[str, Any] = {}
     differences: dict[str, Any] = {}
-    for (contrast, system, region), columns in series.items():
-        stats = {name: _plain(asdict(summarise(values, SEED))) for name, values in columns.items()}
-        results.setdefault(contrast, {}).setdefault(system, {})[region] = stats
-        if system != SYSTEM:
-            own = series[contrast, SYSTEM, region]
-            stats = {n: _plain(asdict(paired_difference(own[n], columns[n], SEED))) for n in COLUMNS}
+    for (protocol, contrast, system, region), columns in series.items():
+        place = results.setdefault(protocol, {}).setdefault(contrast, {}).setdefault(system, {})
+        place[region] = {name: plain(asdict(summarise(values, SEED))) for name, values in columns.items()}
+        if protocol == POLYCONTRAST.name and system != SYSTEM:
+            own = series[protocol, contrast, SYSTEM, region]
+            stats = {n: plain(asdict(paired_difference(own[n], columns[n], SEED))) for n in columns}
             differences.setdefault(contrast, {}).setdefault(system, {})[region] = stats
     return {
-        **DESCRIPTION, "version": __version__, **facts,
+        "version": __version__,
+        "protocols": {name: dict(PROTOCOLS[name].description) for name in results},
+        **facts,
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "interval": f"{LEVEL:.0%} percentile bootstrap of the mean over cases, {RESAMPLES} resamples, seed {SEED}",
-        "results": results, "differences": differences, "failures": [asdict(f) for f in failures],
+        "results": results, "differences": differences, "significance": _significance(series),
+        "failures": [asdict(f) for f in failures],
     }  # fmt: skip
 
 
 def write(out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: Mapping[str, Any]) -> None:
     """`cases.csv`, `summary.md` and, if anything failed, `failures.csv`. `SUMMARY`, which tells that an evaluation is
     whole, is removed: the caller writes it when all else is there."""
-    head = ("case", "contrast", "system", "region", *COLUMNS, "flag")
-    judged = [(r.case, r.contrast, r.system, r.region, *(_cell(r.values[c]) for c in COLUMNS), "") for r in rows]
-    flagged = [(f.case, f.contrast, SYSTEM, "", *([""] * len(COLUMNS)), f.reason) for f in failures]
-    _write_csv(out / "cases.csv", head, [*judged, *flagged])
-    for old in (SUMMARY, "failures.csv"):  # of an earlier evaluation
+    columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
+    judged = [(*(getattr(r, key) for key in KEYS), *(_cell(r.values.get(c)) for c in columns), "") for r in rows]
+    flagged = [(f.case, f.contrast, SYSTEM, "", "", *([""] * len(columns)), f.reason) for f in failures]
+    write_csv(out / CASES, (*KEYS, *columns, "flag"), [*judged, *flagged])
+    for old in (SUMMARY, FAILURES):  # of an earlier evaluation
         (out / old).unlink(missing_ok=True)
     if failures:
-        _write_csv(
-            out / "failures.csv", ("case", "contrast", "reason"), [(f.case, f.contrast, f.reason) for f in failures]
-        )
+        write_csv(out / FAILURES, ("case", "contrast", "reason"), [(f.case, f.contrast, f.reason) for f in failures])
     with atomic_write(out / "summary.md") as part:
         part.write_text(markdown(summary), encoding="utf-8")
 
 
+def read(out: Path) -> list[Row]:
+    """The rows of `cases.csv`, those that were judged; a UserError if it is not an evaluation's."""
+    file = out / CASES
+    try:
+        lines = list(csv.DictReader(file.open(newline="", encoding="utf-8")))
+        return [_row(line) for line in lines if not line["flag"]]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"not the table of an evaluation: {error!r}", hint="run `polycontrast eval`", path=file
+        ) from None
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    columns = PROTOCOLS[line["protocol"]].columns
+    values: Values = {name: float(line[name]) if line[name] else None for name in columns}
+    return Row(line["case"], line["contrast"], line["system"], line["protocol"], line["region"], values)
+
+
 def markdown(summary: Mapping[str, Any]) -> str:
-    """The summary for people: brain and tumour, the paired differences, and the gentler readings of other papers."""
-    names = [f"{n.upper()} {m.unit}".strip() + (" ↑" if m.higher_is_better else " ↓") for n, m in METRICS.items()]
-    head = f"| contrast | region | system | n | {' | '.join(names)} |\n|---|---|---|--:|{'--:|' * len(names)}\n"
-    results, strict = summary["results"], ("brain", "tumour")
-    table = _lines(results, strict, [SYSTEM, *CONTROLS], "{mean} ± {sd} {interval}")
-    gains = _lines(summary["differences"], strict, list(CONTROLS), "{mean} {interval}", label="minus {}")
-    gentle = _lines(results, ("volume",), [SYSTEM], "{mean} ± {sd}")
-    scaled = _lines(results, REGIONS, [SYSTEM], "{mean} ± {sd}", suffix="_scaled", label="{}, self-scaled")
+    """The summary for people."""
+    results, main = summary["results"], POLYCONTRAST.name
+    systems = [SYSTEM, *CONTROLS]
+    table = _table(results[main], MAIN, systems, HEADLINE, "{mean} ± {sd} {interval}") if main in results else ""
+    gains = _table(summary["differences"], MAIN, CONTROLS, HEADLINE, "{mean} {interval}", label="minus {}")
+    others = "".join(
+        f"### {name}\n\n{_of_protocol(by_contrast, PROTOCOLS[name], systems)}\n"
+        for name, by_contrast in results.items() if name != main
+    )  # fmt: skip
     failed = "".join(f"* {f['case']}, {f['contrast']}: {f['reason']}\n" for f in summary["failures"])
     return (
         f"# From {', '.join(summary['have'])}: {summary['cases']} cases, role: {summary['role']}\n\n"
-        f"Mean ± SD [interval]. Interval: {summary['interval']}.\n\n{head}{table}\n"
-        f"## The system minus each control, case by case\n\n{head}{gains}\n"
-        "## As other papers measure\n\n"
-        "For comparison only: zero background and scaling each image by itself flatter.\n\n"
-        f"{head}{gentle}{scaled}\n"
-        "## How it was measured\n\n"
-        + "".join(f"* **{key.replace('_', ' ')}**: {text}.\n" for key, text in DESCRIPTION.items())
+        f"Mean ± SD [interval] over patients. Interval: {summary['interval']}.\n\n{table}\n"
+        f"## The system minus each control, case by case\n\n{gains}\n"
+        + (f"## As others would have printed it\n\nFor comparison only.\n\n{others}" if others else "")
+        + "## Every measure and region\n\n"
+        + (_table(results[main], POLYCONTRAST.regions, systems, tuple(METRICS), "{mean}") if main in results else "")
+        + "\n## How it was measured\n\n"
+        + "".join(_described(name, told) for name, told in summary["protocols"].items())
         + f"* **mean image**: {summary['mean_image']['cases']} cases averaged; {summary['mean_image']['note']}.\n"
         + (f"\n## Not judged\n\n{failed}" if failed else "")
     )
 
 
-def _lines(
+def head(measure: str) -> str:
+    """How a table calls a measure: its unit, and which way is better."""
+    metric = METRICS.get(measure)
+    if metric is None:
+        return measure.upper()
+    return f"{measure.upper()} {metric.unit}".strip() + (" ↑" if metric.higher_is_better else " ↓")
+
+
+def digits(measure: str) -> int:
+    """Decimals worth printing."""
+    return 2 if measure in ("psnr", "niqe", "niqe_mr") else 4
+
+
+def _of_protocol(by_contrast: Mapping[str, Any], protocol: Protocol, systems: Sequence[str]) -> str:
+    return _table(by_contrast, protocol.regions, systems, protocol.columns, "{mean} ± {sd}")
+
+
+def _described(name: str, told: Mapping[str, str]) -> str:
+    return "".join(f"* **{name}, {key.replace('_', ' ')}**: {text}.\n" for key, text in told.items())
+
+
+def _table(
     results: Mapping[str, Any],
     regions: Sequence[str],
     systems: Sequence[str],
+    columns: Sequence[str],
     cell: str,
     *,
-    suffix: str = "",
     label: str = "{}",
 ) -> str:
-    """Table lines. suffix: "" or "_scaled", which columns; label: how the system is called."""
-    lines = []
+    """A Markdown table. label: how a system is called."""
+    lines = [
+        f"| contrast | region | system | n | {' | '.join(map(head, columns))} |\n",
+        f"|---|---|---|--:|{'--:|' * len(columns)}\n",
+    ]
     for contrast, by_system in results.items():
         for region in regions:
             for system in [s for s in systems if s in by_system]:
                 stats = by_system[system][region]
-                cells = [_text(stats[name + suffix], cell, 2 if m.unit else 4) for name, m in METRICS.items()]
-                count = stats[next(iter(METRICS))]["n"]
+                cells = [_text(stats[name], cell, digits(name)) for name in columns]
+                count = max(stats[name]["n"] for name in columns)
                 lines.append(f"| {contrast} | {region} | {label.format(system)} | {count} | {' | '.join(cells)} |\n")
     return "".join(lines)
 
 
-def _text(stats: Mapping[str, Any], cell: str, digits: int) -> str:
+def _text(stats: Mapping[str, Any], cell: str, decimals: int) -> str:
     if stats["mean"] is None:
         return "no value"
-    interval = "[{}, {}]".format(*(_number(v, digits) for v in stats["interval"])) if stats["interval"] else ""
-    return cell.format(mean=_number(stats["mean"], digits), sd=_number(stats["sd"], digits), interval=interval).strip()
+    interval = "[{}, {}]".format(*(_number(v, decimals) for v in stats["interval"])) if stats["interval"] else ""
+    mean, sd = _number(stats["mean"], decimals), _number(stats["sd"], decimals)
+    return cell.format(mean=mean, sd=sd, interval=interval).strip()
 
 
-def _number(value: float | str | None, digits: int) -> str:
-    return "–" if value is None else value if isinstance(value, str) else f"{value:.{digits}f}"
+def _number(value: float | str | None, decimals: int) -> str:
+    return "–" if value is None else value if isinstance(value, str) else f"{value:.{decimals}f}"
 
 
-def _series(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, list[float | None]]]:
-    """Values per (contrast, system, region) and column, in the order of the system's cases, None where missing."""
-    cases = {c: [r.case for r in rows if r.contrast == c and r.system == SYSTEM and r.region == REGIONS[0]]
-             for c in dict.fromkeys(r.contrast for r in rows)}  # fmt: skip
-    found = {(r.contrast, r.system, r.region, r.case): r.values for r in rows}
-    keys = dict.fromkeys((r.contrast, r.system, r.region) for r in rows)
-    nothing: Values = dict.fromkeys(COLUMNS)
-    return {key: {c: [found.get((*key, case), nothing)[c] for case in cases[key[0]]] for c in COLUMNS} for key in keys}
+Series = dict[tuple[str, str, str, str], dict[str, list[float | None]]]
 
 
-def _plain(stats: dict[str, Any]) -> dict[str, Any]:
+def _series(rows: Sequence[Row]) -> Series:
+    """Values per (protocol, contrast, system, region) and column, in the order of the system's cases, None where
+    missing."""
+    cases: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.system == SYSTEM:
+            cases.setdefault(row.contrast, {})[row.case] = None
+    found = {(r.protocol, r.contrast, r.system, r.region, r.case): r.values for r in rows}
+    series: Series = {}
+    for protocol, contrast, system, region in dict.fromkeys((r.protocol, r.contrast, r.system, r.region) for r in rows):
+        lines = [found.get((protocol, contrast, system, region, case), {}) for case in cases.get(contrast, {})]
+        columns = PROTOCOLS[protocol].columns
+        series[protocol, contrast, system, region] = {c: [line.get(c) for line in lines] for c in columns}
+    return series
+
+
+def _significance(series: Series) -> dict[str, Any]:
+    """The system minus each control, tested; of the headline's measures and regions."""
+    found: dict[str, Any] = {}
+    for (protocol, contrast, system, region), columns in series.items():
+        if protocol != POLYCONTRAST.name or system != SYSTEM or region not in MAIN:
+            continue
+        for name in HEADLINE:
+            values = {s: series[place][name] for s in CONTROLS if (place := (protocol, contrast, s, region)) in series}
+            tested = {
+                control: plain(asdict(one.turned()))
+                for control, one in compare_systems(values | {SYSTEM: columns[name]}, SYSTEM, SEED).items()
+            }
+            found.setdefault(contrast, {}).setdefault(region, {})[name] = tested
+    return found
+
+
+def plain(stats: dict[str, Any]) -> dict[str, Any]:
     """JSON knows no infinity: it becomes the text "inf"."""
-    return {k: "inf" if isinstance(v, float) and math.isinf(v) else v for k, v in stats.items()}
+    return {
+        k: plain(v) if isinstance(v, dict) else "inf" if isinstance(v, float) and math.isinf(v) else v
+        for k, v in stats.items()
+    }
 
 
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _write_csv(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def write_csv(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A CSV file, whole or not at all."""
     with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)

@@ -3,8 +3,8 @@
     OUT/<system>/run          the run, or the set of runs
     OUT/<system>/synthetic    its volumes; evaluation: its own tables, with paired differences to the controls
     OUT/<system>/trained.json what was trained, once it is; cost.json: seconds, volumes and peaks of memory
-    OUT/classifier            the classifier of contrasts
-    OUT/compare.csv, .json, .md, .png
+    OUT/classifier            the classifier of contrasts; segmenter: the downstream segmenters, if asked for
+    OUT/compare.csv, .json, .md, .png; recognised.json: what the classifier found of each case
 
 Everything goes on where it was stopped: training, synthesis and judging that are finished are not done again.
 """
@@ -12,48 +12,29 @@ Everything goes on where it was stopped: training, synthesis and judging that ar
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from polycontrast import __version__, config, recipes
 from polycontrast.contrasts import DEFAULT
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import PhotoConfig
-from polycontrast.data.split import read_roles
 from polycontrast.errors import UserError
 from polycontrast.infer.cohort import Done, run_cohort
 from polycontrast.infer.sets import load
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.metrics import classifier
-from polycontrast.metrics.evaluate import SUFFIX, evaluate, roles_of
-from polycontrast.metrics.measures import METRICS, require_skimage
-from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
+from polycontrast.metrics.measures import require_packages
 from polycontrast.recipes import Recipe
-from polycontrast.workflows import costs, scoreboard
+from polycontrast.workflows import costs, scoreboard, significance
 from polycontrast.workflows.cohort import cached_cases, cases_of
+from polycontrast.workflows.judging import Shared, evaluation
+from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.training import train_ways
 
-CLASSIFIER = "classifier"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all systems of a comparison share. images: how many each may see in training, over all its runs (None where
-    nothing is trained); role: the judged cases of the split; prepare: called first in every process that is started."""
-
-    data: Path
-    split: Path
-    images: int | None = None
-    have: tuple[str, ...] = ("T2",)
-    want: tuple[str, ...] = ("FLAIR", "T1ce", "T1")
-    role: str = "test"
-    device: torch.device = torch.device("cpu")
-    prepare: costs.Prepare = costs.nothing
-    progress: bool = True
+CLASSIFIER, SEGMENTER, RECOGNISED = "classifier", "segmenter", "recognised.json"
 
 
 def compare(
@@ -70,7 +51,10 @@ def compare(
     `failures` says why, `leaks` which judged cases a system was trained on. Raises UserError before anything is trained
     if a system cannot do what is asked for.
     """
-    require_skimage()
+    require_packages()
+    against = setting.against or next(iter(systems))
+    if against not in systems:
+        raise UserError(f"no system {against!r} to compare with", hint=f"there are: {', '.join(systems)}")
     for name, system in systems.items():
         check(name, system, setting)
     real = cases_of(setting.data, setting.split, setting.role)
@@ -79,11 +63,11 @@ def compare(
     judge, about = _classifier(setting, out / CLASSIFIER)
     found: dict[str, dict[str, Any]] = {}
     failures: dict[str, list[str]] = {}
-    known: list[Row] = []
+    shared = Shared(setting, setting.segmenter or out / SEGMENTER, tell)
     for name, system in systems.items():
         try:
             run = system if isinstance(system, Path) else _trained(system, setting, out / name, cache, tell)
-            found[name], failures[name] = _judged(run, cases, setting, out / name, known, tell)
+            found[name], failures[name] = _judged(run, cases, setting, out / name, shared, tell)
         except UserError as error:
             failures[name] = [str(error)]
             tell(f"{name}: FAILED: {error}")
@@ -91,6 +75,8 @@ def compare(
     synthetic = {name: out / name / "synthetic" for name in found}
     shares = classifier.recognised(judge, real, synthetic, setting.want)
     result = scoreboard.summarised(found, shares, _facts(systems, setting, len(cases)) | about, failures)
+    result["significance"] = significance.among(out, found, against)
+    write_json(out / RECOGNISED, shares)
     scoreboard.write(out, result)
     try:
         if scoreboard.draw(out / "compare.png", real, synthetic, setting.have[0], setting.want) is None:
@@ -104,7 +90,7 @@ def check(name: str, system: Recipe | Path, setting: Setting) -> None:
     """UserError if the name cannot be a folder's or the system cannot do what is asked for."""
     if both := [contrast for contrast in setting.want if contrast in setting.have]:
         raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in (CLASSIFIER, classifier.REAL):
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in (CLASSIFIER, SEGMENTER, classifier.REAL):
         raise UserError(f"a system cannot be called {name!r}", hint="letters, digits, _, - and . make a name")
     if isinstance(system, Path):
         load(system).check(setting.have, setting.want)
@@ -163,16 +149,16 @@ def _judged(
     cases: Sequence[Case],
     setting: Setting,
     folder: Path,
-    known: list[Row],
+    shared: Shared,
     tell: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[str]]:
-    """What was found of one system, and what of it failed. known: as of `_evaluation`."""
+    """What was found of one system, and what of it failed."""
     tell(f"{folder.name}: synthesising {len(cases)} cases")
     failed = costs.in_child(setting.prepare, _synthesise, run, cases, setting, folder)
     if len(failed) == len(cases):
         raise UserError(f"no case could be synthesised; the first: {failed[0][1]}")
     tell(f"{folder.name}: judging")
-    summary = _evaluation(setting, folder, known)
+    summary = evaluation(folder, shared)
     model = load(run)
     parts = [part.config for part, _ in model.parts(setting.want)]
     trained_on = {case for part in parts for case in part.cases}
@@ -210,37 +196,9 @@ def _synthesise(run: Path, cases: Sequence[Case], setting: Setting, folder: Path
     return [(case, str(error)) for case, error in failed]
 
 
-def _evaluation(setting: Setting, folder: Path, known: list[Row]) -> dict[str, Any]:
-    """The summary of the evaluation that is there, if it is one of these volumes and cases by these measures; else of a
-    new one. known: the controls as far as they were judged beside another system; what is found now joins them."""
-    synthetic, out = folder / "synthetic", folder / "evaluation"
-    file = out / SUMMARY
-    if file.exists():
-        made = max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
-        summary: dict[str, Any] = read_json(file)
-        judged, fitted = roles_of(setting.split, setting.role)
-        asked = {"have": list(setting.have), "want": list(setting.want), "judged": judged, "fitted": fitted}
-        same = all(summary.get(key) == value for key, value in asked.items())
-        if same and list(summary["units"]) == list(METRICS) and made < file.stat().st_mtime_ns:
-            return summary
-    result = evaluate(
-        synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have,
-        known=known,
-    )  # fmt: skip
-    known += [row for row in result.rows if row.system != SYSTEM]
-    again: dict[str, Any] = read_json(file)
-    return again
-
-
 def _classifier(setting: Setting, folder: Path) -> tuple[classifier.Classifier, dict[str, Any]]:
-    """The classifier, and which cases it was trained on: those that train no system, if the split has them, and never
-    those that are judged."""
-    roles = read_roles(setting.split)
-    role = next((role for role in ("train", "gan") if roles.get(role) and role != setting.role), None)
-    if role is None:
-        hint = "give some cases the role train (or gan), and judge others"
-        raise UserError("no cases to train the classifier of contrasts on but those judged", hint, setting.split)
-    cases = cases_of(setting.data, setting.split, role)
+    """The classifier, and which cases it was trained on."""
+    role, cases = apart(setting)
     contrasts = tuple(dict.fromkeys((*setting.have, *setting.want)))
     judge = classifier.opened(folder, cases, contrasts)
     return judge, {"classifier": {"role": role, "cases": len(cases), "contrasts": list(contrasts)}}

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from polycontrast import pictures, recipes
-from polycontrast.data import grid, phantom
+from polycontrast.data import phantom
 from polycontrast.errors import UserError
 from polycontrast.infer.cohort import run_cohort, volume_file
 from polycontrast.infer.synthesizer import Synthesizer
-from polycontrast.io import formats
 from polycontrast.io.layout import Case
-from polycontrast.metrics import protocol
+from polycontrast.metrics import reference
 from polycontrast.metrics.evaluate import evaluate
-from polycontrast.metrics.measures import require_skimage
+from polycontrast.metrics.measures import require_packages
+from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.tables import Row
 from polycontrast.recipes import Recipe
 from polycontrast.train.loop import train
@@ -41,7 +41,7 @@ def demo(
     recipe = recipe or recipes.recipe("tcmgan_demo")
     if out.is_file() or (out.exists() and any(out.iterdir())):
         raise UserError("not an empty folder", hint="remove it, or choose another -o", path=out)
-    require_skimage()
+    require_packages()
     started = time.perf_counter()
     tell(f"making {patients} phantom patients")
     phantoms = phantom.write_cohort(out / "phantoms", patients, seed=1, shape=SHAPE, spacing=SPACING)
@@ -75,7 +75,8 @@ def _table(rows: Sequence[Row]) -> str:
     lines = [f"{'in the brain':>12} {'':12} {'PSNR dB':>8} {'SSIM':>7} {'NMAE':>7}"]
     for contrast in dict.fromkeys(r.contrast for r in rows):
         for system in dict.fromkeys(r.system for r in rows):
-            values = [r.values for r in rows if (r.contrast, r.system, r.region) == (contrast, system, "brain")]
+            place = contrast, system, POLYCONTRAST.name, "brain"
+            values = [r.values for r in rows if (r.contrast, r.system, r.protocol, r.region) == place]
             psnr, ssim, nmae = (np.mean([v[name] for v in values]) for name in ("psnr", "ssim", "nmae"))
             lines.append(f"{contrast:>12} {system:12} {psnr:8.2f} {ssim:7.3f} {nmae:7.3f}")
     return "\n".join(lines)
@@ -83,16 +84,14 @@ def _table(rows: Sequence[Row]) -> str:
 
 def _figure(path: Path, case: Case, synthesizer: Synthesizer, folder: Path) -> None:
     """Three axial slices through the lesion: the source, then each contrast as synthesised and as it is."""
-    real = protocol.load(case, synthesizer.have[0])
+    real = reference.load(case, synthesizer.have[0])
     columns = {name: real.images[name] for name in synthesizer.have}
     for name in synthesizer.want:
-        columns[f"{name} synthetic"] = formats.read(volume_file(folder, case.id, name)).array
+        columns[f"{name} synthetic"] = reference.read_prediction(volume_file(folder, case.id, name), real)
         columns[f"{name} real"] = real.images[name]
-    affine = real.geometry.affine
-    lesion = real.tumour if real.tumour is not None and real.tumour.any() else real.brain
-    middle = pictures.center(grid.to_canonical(lesion, affine))[2]
+    middle = pictures.center(real.focus)[2]
     levels = [middle + step for step in (-6, 0, 6)]
-    images = np.stack([grid.to_canonical(array, affine)[:, :, levels] for array in columns.values()])
+    images = np.stack([array[:, :, levels] for array in columns.values()])
     fakes = [label for label in columns if label.endswith("synthetic")]
     title = f"{case.id}, which the model has not seen"
     rows = [f"slice {level}" for level in levels]

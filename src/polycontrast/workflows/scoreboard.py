@@ -8,24 +8,22 @@ from typing import Any
 import numpy as np
 
 from polycontrast import config, pictures
-from polycontrast.data import grid
 from polycontrast.data.configs import PatchConfig
 from polycontrast.infer.cohort import volume_file
-from polycontrast.io import formats
 from polycontrast.io.files import atomic_write, write_json
 from polycontrast.io.layout import Case
-from polycontrast.io.volume import Array
-from polycontrast.metrics import protocol
+from polycontrast.metrics import reference
 from polycontrast.metrics.classifier import REAL, Shares
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
-from polycontrast.metrics.protocol import COLUMNS, REGIONS
+from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import summarise
-from polycontrast.metrics.tables import SYSTEM
+from polycontrast.metrics.tables import MAIN, SYSTEM, digits, head
 from polycontrast.recipes import Recipe
+from polycontrast.workflows import significance
+from polycontrast.workflows.markdown import table
 
-HEADLINE = ("psnr", "ssim", "nmae")  # these first, then whatever else is measured
-MEASURES = (*(n for n in HEADLINE if n in METRICS), *(n for n in METRICS if n not in HEADLINE))
+SHOWN = tuple(name for name in ("psnr", "ssim", "nmae", "vif", "niqe", "niqe_mr") if name in METRICS)  # by compare.md
 Found = Mapping[str, Mapping[str, Any]]  # per system: recipe, runs, sample, leaks, summary (of its evaluation), cost
 
 
@@ -44,19 +42,14 @@ def summarised(
     """What compare.json holds: the facts; `quality` {system or control: {contrast: {region: {column: statistics}}}};
     `recognised` {system or "real": {contrast: statistics}}; `cost` {system: ...}; `leaks` {system: [judged case that it
     was trained on]}; `failures` {system: [reason]}."""
-    quality = {
-        name: {contrast: by_system[SYSTEM] for contrast, by_system in one["summary"]["results"].items()}
-        for name, one in found.items()
-    }
+    quality = {name: _of(one["summary"], SYSTEM) for name, one in found.items()}
     summaries: list[dict[str, Any]] = [one["summary"] for one in found.values()]
-    most: dict[str, Any] = max(summaries, key=_judged, default={"results": {}})
-    for control in CONTROLS:
-        own = {c: by_system[control] for c, by_system in most["results"].items() if control in by_system}
-        quality |= {control: own} if own else {}
+    most: dict[str, Any] = max(summaries, key=_judged, default={})
+    quality |= {control: own for control in CONTROLS if (own := _of(most, control))}
     return {
         **facts,
         "interval": most.get("interval", ""),
-        "measures": {n: {"unit": METRICS[n].unit, "higher_is_better": METRICS[n].higher_is_better} for n in MEASURES},
+        "measures": {n: {"unit": m.unit, "higher_is_better": m.higher_is_better} for n, m in METRICS.items()},
         "quality": quality,
         "recognised": {
             name: {contrast: config.to_dict(summarise(values)) for contrast, values in by_contrast.items()}
@@ -70,6 +63,12 @@ def summarised(
     }
 
 
+def _of(summary: Mapping[str, Any], system: str) -> dict[str, Any]:
+    """{contrast: {region: {column: statistics}}} of one system or control under the protocol `polycontrast`."""
+    results = summary.get("results", {}).get(POLYCONTRAST.name, {})
+    return {contrast: by_system[system] for contrast, by_system in results.items() if system in by_system}
+
+
 def write(out: Path, result: Mapping[str, Any]) -> None:
     """`compare.csv`, `compare.json` and `compare.md`."""
     write_json(out / "compare.json", dict(result))
@@ -77,7 +76,7 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
         part.write_text(markdown(result), encoding="utf-8")
     with atomic_write(out / "compare.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        spread = [f"{column}{end}" for column in (*COLUMNS, "recognised") for end in ("", "_low", "_high")]
+        spread = [f"{column}{end}" for column in (*METRICS, "recognised") for end in ("", "_low", "_high")]
         table.writerow(("system", "contrast", "region", "n", *spread))
         table.writerows(_lines(result))
 
@@ -88,14 +87,14 @@ def _lines(result: Mapping[str, Any]) -> list[list[Any]]:
     lines = []
     for name, by_contrast in result["quality"].items():
         for contrast, by_region in by_contrast.items():
-            for region in REGIONS:
-                stats = [by_region[region][column] for column in COLUMNS]
-                named = result["recognised"].get(name, {}).get(contrast) if region == REGIONS[0] else None
+            for region in POLYCONTRAST.regions:
+                stats = [by_region[region][column] for column in METRICS]
+                named = result["recognised"].get(name, {}).get(contrast) if region == MAIN[0] else None
                 spread = [x for s in (*stats, named) for x in _spread(s)]
                 lines.append([name, contrast, region, stats[0]["n"], *spread])
-    nothing = [""] * len(COLUMNS) * 3
+    nothing = [""] * len(METRICS) * 3
     for contrast, named in result["recognised"][REAL].items():
-        lines.append([REAL, contrast, REGIONS[0], named["n"], *nothing, *_spread(named)])
+        lines.append([REAL, contrast, MAIN[0], named["n"], *nothing, *_spread(named)])
     return lines
 
 
@@ -108,12 +107,13 @@ def _spread(stats: Mapping[str, Any] | None) -> list[Any]:
 def markdown(result: Mapping[str, Any]) -> str:
     """The comparison for people."""
     have, want = ", ".join(result["have"]), ", ".join(result["want"])
-    quality = "".join(_quality(result, contrast, region) for contrast in result["want"] for region in REGIONS[:2])
+    quality = "".join(_quality(result, contrast, region) for contrast in result["want"] for region in MAIN)
+    tests = significance.markdown(result["significance"], result["want"])
     failed = "".join(f"* {name}: {reason}\n" for name, reasons in result["failures"].items() for reason in reasons)
     return (
         f"# {want} from {have}: {result['cases']} cases, role {result['role']}\n\n"
         f"Mean [interval]. Interval: {result['interval']}. The best system of each column is bold; copy, mean image "
-        f"and constant are controls that nobody had to train.\n\n{quality}"
+        f"and constant are controls that nobody had to train.\n\n{quality}{tests}"
         f"## Which contrast it shows\n\n{_recognised(result)}\n## Cost\n\n{_cost(result)}\n"
         f"## How it was done\n\n" + "".join(f"* {text}\n" for text in _notes(result))
         + (f"\n## What failed\n\n{failed}" if failed else "")
@@ -122,17 +122,13 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def _quality(result: Mapping[str, Any], contrast: str, region: str) -> str:
     rows = {name: by[contrast][region] for name, by in result["quality"].items() if contrast in by}
-    measures = result["measures"]
-    best = {m: _best({n: rows[n][m] for n in result["cost"] if n in rows}, measures[m]) for m in measures}
-    heads = [
-        f"{m.upper()} {x['unit']}".strip() + (" ↑" if x["higher_is_better"] else " ↓") for m, x in measures.items()
-    ]
+    best = {m: _best({n: rows[n][m] for n in result["cost"] if n in rows}, result["measures"][m]) for m in SHOWN}
     lines = [
-        [name, str(max(stats[m]["n"] for m in measures))]
-        + [_cell(stats[m], 2 if measures[m]["unit"] else 4, bold=name == best[m]) for m in measures]
+        [name, str(max(stats[m]["n"] for m in SHOWN))]
+        + [_cell(stats[m], digits(m), bold=name == best[m]) for m in SHOWN]
         for name, stats in rows.items()
     ]
-    return f"## {contrast}, {region}\n\n" + table(["system", "n", *heads], lines) + "\n"
+    return f"## {contrast}, {region}\n\n" + table(["system", "n", *map(head, SHOWN)], lines) + "\n"
 
 
 def _best(stats: Mapping[str, Mapping[str, Any]], measure: Mapping[str, Any]) -> str:
@@ -189,6 +185,7 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     ]
     return [
         *leaks,
+        *([_folds(folds)] if (folds := result.get("folds")) else []),
         f"**Budget**: {' '.join(parts)}",
         "**An image** is " + "; ".join(f"{kind} ({', '.join(names)})" for kind, names in samples.items()) + ".",
         "**Time**: images/s of training as its log has it, with previews and checkpoints; seconds per volume over the "
@@ -201,10 +198,14 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: the first column as text, the others flush right."""
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _folds(judged: Sequence[int]) -> str:
+    """How a comparison by folds was made. judged: how many cases each of them judged."""
+    return (
+        f"**Folds**: {len(judged)}, of {', '.join(map(str, judged))} judged cases (`folds/`). Each case was judged "
+        "once, by systems, a classifier and controls that were made of the other folds. Budgets are those of one fold, "
+        "speeds the mean of all, peaks of memory the largest. All statistics are over cases, none over folds; tests "
+        "take the cases for independent, although the systems of two folds share training cases."
+    )
 
 
 def _cell(stats: Mapping[str, Any], digits: int, *, bold: bool = False, scale: float = 1.0) -> str:
@@ -227,7 +228,7 @@ def _memory(cost: Mapping[str, Any], stage: str) -> str:
 
 def _judged(summary: Mapping[str, Any]) -> int:
     """Of how many volumes a summary tells."""
-    return sum(by_system[SYSTEM]["brain"][MEASURES[0]]["n"] for by_system in summary["results"].values())
+    return sum(by_region["brain"]["psnr"]["n"] for by_region in _of(summary, SYSTEM).values())
 
 
 def draw(
@@ -241,19 +242,13 @@ def draw(
     if not whole:
         return None
     case = next((case for case in whole if case.segmentation is not None), whole[0])
-    real = protocol.load(case, given)
-    affine = real.geometry.affine
-    lesion = real.tumour if real.tumour is not None and real.tumour.any() else real.brain
-    z = pictures.center(grid.to_canonical(lesion, affine))[2]
-
-    def cut(array: Array) -> Array:
-        return grid.to_canonical(array, affine)[:, :, z]
-
-    source = cut(real.images[given])
-    rows = [[source, *(cut(real.images[c]) for c in want)]]
+    real = reference.load(case, given)
+    z = pictures.center(real.focus)[2]
+    source = real.images[given][:, :, z]
+    rows = [[source, *(real.images[c][:, :, z] for c in want)]]
     for folder in synthetic.values():
-        made = [formats.read(volume_file(folder / case.id, case.id, c)).array for c in want]
-        rows.append([source, *map(cut, made)])
+        made = [reference.read_prediction(volume_file(folder / case.id, case.id, c), real) for c in want]
+        rows.append([source, *(image[:, :, z] for image in made)])
     labels = [f"{given} (given)", *want]
     pictures.preview(
         path, np.array(rows), ["real", *synthetic], labels, f"{case.id}: {', '.join(want)} from {given}",

@@ -1,0 +1,177 @@
+"""The truth: a case's real images, read, normalised and ready to judge predictions against.
+
+All arrays are [X, Y, Z] in canonical orientation (x to the right, y to anterior, z up), so that `array[:, :, k]` is an
+axial slice, in normalised units: brain mean 0.5, SD 0.25, per volume; background 0.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polycontrast.data import grid, intensity
+from polycontrast.data.intensity import Intensity, Mask
+from polycontrast.errors import UserError
+from polycontrast.io import formats, labels
+from polycontrast.io.checks import check_same_grid
+from polycontrast.io.layout import Case
+from polycontrast.io.volume import Array, Geometry
+from polycontrast.metrics.regions import regions
+
+if TYPE_CHECKING:
+    from polycontrast.metrics.niqe import NiqeModel
+
+PERCENTILES = (0.5, 99.5)
+SEGMENTATION = "segmentation"  # its place among the flaws of a case
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """A case's real images. geometry: the grid as stored; spacing: mm along the canonical axes.
+
+    given: the first given contrast, normalised inside its own brain, as a system sees it (None if the case lacks it).
+    images: every contrast, normalised inside the case's brain, and intensities, the maps that did it. regions: masks by
+    name (metrics/regions.py). told: the tumour's regions that the segmentation's values can tell, none without one.
+    flaws: why a contrast is not among the images, or the segmentation is not used.
+    """
+
+    id: str
+    geometry: Geometry
+    spacing: Spacing
+    regions: dict[str, Mask]
+    told: tuple[str, ...]
+    given: Array | None
+    images: dict[str, Array]
+    intensities: dict[str, Intensity]
+    flaws: dict[str, str]
+
+    @property
+    def brain(self) -> Mask:
+        return self.regions["brain"]
+
+    @property
+    def tumour(self) -> Mask:
+        """The whole tumour; empty where there is none or nobody has said."""
+        return self.regions["tumour"]
+
+    @property
+    def focus(self) -> Mask:
+        """What a picture should go through: the tumour, or the brain if there is none."""
+        return self.tumour if self.tumour.any() else self.brain
+
+
+def load(case: Case, given: str = "") -> Real:
+    """Read and normalise a case. Raises UserError for unreadable images and grids that differ.
+
+    A segmentation that cannot be used (unknown values, another grid) is a flaw: the brain can be judged without it.
+    """
+    with ThreadPoolExecutor(2) as pool:  # unpacking is most of it, and releases Python's lock
+        volumes = dict(zip(case.contrasts, pool.map(formats.read, case.contrasts.values()), strict=True))
+    check_same_grid(volumes)
+    geometry = next(iter(volumes.values())).geometry
+    raw = {name: _canonical(volume.array, geometry) for name, volume in volumes.items()}
+    brain = intensity.brain_mask(list(raw.values()))
+    intensities, flaws = {}, {}
+    for name, array in raw.items():
+        try:
+            intensities[name] = intensity.fit(array, brain)
+        except UserError as error:
+            flaws[name] = error.message
+    spacing, segmented = grid.canonical_spacing(geometry.affine), None
+    try:
+        segmented = _segmented(case, geometry)
+    except UserError as error:
+        flaws[SEGMENTATION] = error.message
+    return Real(
+        id=case.id,
+        geometry=geometry,
+        spacing=spacing,
+        regions=regions(brain, segmented, spacing),
+        told=() if segmented is None else labels.told(case.labels),
+        given=_own(raw[given]) if given in intensities else None,
+        images={name: fit.apply(raw[name], brain) for name, fit in intensities.items()},
+        intensities=intensities,
+        flaws=flaws,
+    )
+
+
+def same_grid(a: Geometry, b: Geometry) -> bool:
+    """Whether `check_same_grid` takes them for one grid."""
+    try:
+        check_same_grid({"one": a, "other": b})
+    except UserError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One real contrast of one case, ready to judge predictions of it.
+
+    truth: normalised. data_range: its 0.5-99.5 percentile span in the brain. niqe: a model of real slices of this
+    contrast, if one was fitted.
+    """
+
+    contrast: str
+    truth: Array
+    intensity: Intensity
+    regions: dict[str, Mask]
+    data_range: float
+    spacing: Spacing
+    niqe: "NiqeModel | None" = None
+
+    @property
+    def brain(self) -> Mask:
+        return self.regions["brain"]
+
+    @cached_property
+    def raw(self) -> Array:
+        """The truth in its file's units, 0 outside the brain."""
+        return self.as_file(self.truth)
+
+    def as_file(self, image: Array) -> Array:
+        """A normalised image in the units of the truth's file, 0 outside the brain."""
+        return self.intensity.undo(image, self.brain)
+
+
+def reference(real: Real, contrast: str, niqe: "NiqeModel | None" = None) -> Reference:
+    """Raises UserError if the case has no such contrast or a constant one."""
+    if contrast not in real.images:
+        raise UserError(f"no truth: {real.flaws.get(contrast, f'the case has no {contrast}')}")
+    truth = real.images[contrast]
+    low, high = np.percentile(truth[real.brain], PERCENTILES)
+    return Reference(
+        contrast, truth, real.intensities[contrast], real.regions, float(high - low), real.spacing, niqe
+    )  # fmt: skip
+
+
+def read_prediction(path: Path, real: Real) -> Array:
+    """A synthetic volume as it was written. Raises UserError if unreadable, off the grid, not finite, or constant."""
+    volume = formats.read(path)
+    check_same_grid({"the truth": real.geometry, "the prediction": volume}, path)
+    image = _canonical(volume.array, volume.geometry)
+    if np.ptp(image[real.brain]) == 0:
+        raise UserError("the prediction is constant in the brain", hint="synthesise it again", path=path)
+    return image
+
+
+def _canonical(array: Array, geometry: Geometry) -> Array:
+    return np.ascontiguousarray(grid.to_canonical(array, geometry.affine))
+
+
+def _own(array: Array) -> Array:
+    mask = intensity.brain_mask([array])
+    return intensity.fit(array, mask).apply(array, mask)
+
+
+def _segmented(case: Case, geometry: Geometry) -> dict[str, Mask] | None:
+    if case.segmentation is None:
+        return None
+    values, where = formats.read_labels(case.segmentation)
+    check_same_grid({"the images": geometry, "the segmentation": where}, case.segmentation)
+    stored = labels.regions(values, case.labels, case.segmentation)
+    return {name: np.ascontiguousarray(grid.to_canonical(mask, geometry.affine)) for name, mask in stored.items()}
