@@ -20,7 +20,7 @@ from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import summarise
 from polycontrast.metrics.tables import MAIN, SYSTEM, digits, head
 from polycontrast.recipes import Recipe
-from polycontrast.workflows import significance
+from polycontrast.workflows import segmented, significance
 from polycontrast.workflows.markdown import table
 
 SHOWN = tuple(name for name in ("psnr", "ssim", "nmae", "vif", "niqe", "niqe_mr") if name in METRICS)  # by compare.md
@@ -41,7 +41,7 @@ def summarised(
 ) -> dict[str, Any]:
     """What compare.json holds: the facts; `quality` {system or control: {contrast: {region: {column: statistics}}}};
     `recognised` {system or "real": {contrast: statistics}}; `cost` {system: ...}; `leaks` {system: [judged case that it
-    was trained on]}; `failures` {system: [reason]}."""
+    was trained on]}; `downstream` as `segmented.among`; `failures` {system: [reason]}."""
     quality = {name: _of(one["summary"], SYSTEM) for name, one in found.items()}
     summaries: list[dict[str, Any]] = [one["summary"] for one in found.values()]
     most: dict[str, Any] = max(summaries, key=_judged, default={})
@@ -55,6 +55,7 @@ def summarised(
             name: {contrast: config.to_dict(summarise(values)) for contrast, values in by_contrast.items()}
             for name, by_contrast in shares.items()
         },
+        "downstream": segmented.among({name: one["summary"] for name, one in found.items()}),
         "cost": {
             name: {key: one[key] for key in ("recipe", "runs", "sample")} | one["cost"] for name, one in found.items()
         },
@@ -108,7 +109,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     """The comparison for people."""
     have, want = ", ".join(result["have"]), ", ".join(result["want"])
     quality = "".join(_quality(result, contrast, region) for contrast in result["want"] for region in MAIN)
-    tests = significance.markdown(result["significance"], result["want"])
+    tests = significance.markdown(result["significance"], result["want"]) + segmented.markdown(result["downstream"])
     failed = "".join(f"* {name}: {reason}\n" for name, reasons in result["failures"].items() for reason in reasons)
     return (
         f"# {want} from {have}: {result['cases']} cases, role {result['role']}\n\n"

@@ -1,0 +1,99 @@
+"""polycontrast eval: protocols by name, BraSyn's drop list and submission, and what does not go together."""
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from polycontrast.contrasts import DEFAULT, slug
+from polycontrast.metrics.brasyn import NAMES, official_drops
+
+from .. import tiny
+from .conftest import Call
+
+CASES = [f"BraTS2021_{number:05d}" for number in range(4)]
+
+
+@pytest.fixture(name="drawn")
+def _drawn(tmp_path: Path) -> tuple[Path, Path]:
+    """Four cases, and for each contrast of each a "synthetic" volume: the truth, blurred by neighbours."""
+    data, synthetic = tmp_path / "data", tmp_path / "synthetic"
+    for seed, case in enumerate(CASES):
+        tiny.draw_case(data, case, seed)
+        for contrast, image in tiny.images(seed)[0].items():
+            brain = image != 0
+            units = np.where(brain, (image - image[brain].mean()) / image[brain].std() * 0.25 + 0.5, 0)
+            near = (units + np.roll(units, 1, axis=0)) / 2 * brain
+            tiny.write(synthetic / case / f"{case}_{contrast}_synth.nii.gz", near.astype(np.float32))
+    return data, synthetic
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes seconds and is tested elsewhere."""
+    monkeypatch.setattr("polycontrast.metrics.evaluate.gallery.draw", lambda *_: None)
+    monkeypatch.setattr("polycontrast.metrics.evaluate.report.write", lambda *_: None)
+
+
+def test_other_protocols_stand_beside_the_honest_one(call: Call, drawn: tuple[Path, Path], tmp_path: Path) -> None:
+    data, synthetic = drawn
+    answer = call(
+        "eval", "-i", synthetic, "--data", data, "-o", tmp_path / "out", "--want", "t1", "--protocol",
+        "slice-max, dai2020", "-q",
+    )  # fmt: skip
+    assert answer.code == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["protocols"]) == ["polycontrast", "slice-max", "dai2020"]
+    assert "### slice-max" in answer.out
+    with (tmp_path / "out" / "cases.csv").open(newline="") as file:
+        protocols = {row["protocol"] for row in csv.DictReader(file)}
+    assert protocols == {"polycontrast", "slice-max", "dai2020"}
+
+
+def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
+    call: Call, drawn: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, synthetic = drawn
+    out, drops = tmp_path / "out", official_drops(CASES)
+    handed = call("eval", "--drop", "official", "--data", data, "-o", out)
+    assert handed.code == 0
+    for case in CASES:
+        there = {path.name for path in (out / "pseudo_validation" / case).iterdir()}
+        assert there == {f"{case}-{NAMES[c]}.nii.gz" for c in DEFAULT if c != drops[case]}
+    judged = call("eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "--protocol", "brasyn", "-q")
+    assert judged.code == 0, judged.err
+    with (out / "cases.csv").open(newline="") as file:
+        found = {(row["case"], row["contrast"]) for row in csv.DictReader(file)}
+    assert found == set(drops.items())
+    for case, contrast in drops.items():
+        sent = nib.load(out / "submission" / f"{case}-{NAMES[contrast]}.nii.gz").get_fdata()
+        made = nib.load(synthetic / case / f"{case}_{slug(contrast)}_synth.nii.gz").get_fdata()
+        assert np.array_equal(sent, made)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--protocol", "brats"], "protocols: polycontrast, brasyn, dai2020, slice-max"),
+        (["--drop", "mine"], "--drop official"),
+        (["--drop", "official", "--downstream"], "choose one"),
+        (["--segmenter", "folder"], "add --downstream"),
+        (["--downstream"], "--split"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    call: Call, drawn: tuple[Path, Path], tmp_path: Path, options: list[str], words: str
+) -> None:
+    data, synthetic = drawn
+    answer = call("eval", "-i", synthetic, "--data", data, "-o", tmp_path / "out", *options)
+    assert answer.code == 2
+    assert words in answer.err
+
+
+def test_nothing_to_judge_is_said(call: Call, drawn: tuple[Path, Path], tmp_path: Path) -> None:
+    answer = call("eval", "--data", drawn[0], "-o", tmp_path / "out")
+    assert answer.code == 2
+    assert "-i" in answer.err
