@@ -63,7 +63,9 @@ def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
     for case in CASES:
         there = {path.name for path in (out / "pseudo_validation" / case).iterdir()}
         assert there == {f"{case}-{NAMES[c]}.nii.gz" for c in DEFAULT if c != drops[case]}
-    judged = call("eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "--protocol", "brasyn", "-q")
+    judged = call(
+        "eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "--protocol", "brasyn", "-q"
+    )
     assert judged.code == 0, judged.err
     with (out / "cases.csv").open(newline="") as file:
         found = {(row["case"], row["contrast"]) for row in csv.DictReader(file)}

@@ -123,6 +123,7 @@ def test_surfaces_of_nothing_have_no_distance_or_the_grids_diagonal() -> None:
     assert hd95(something, nothing, (1.0, 2.0, 3.0)) == pytest.approx(math.sqrt(8**2 + 16**2 + 12**2))
 
 
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")  # MONAI 1.6 warns of its own call
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_surface_distance_is_monais(seed: int) -> None:

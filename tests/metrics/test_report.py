@@ -225,6 +225,17 @@ def test_perfect_images_are_infinite_and_a_loss_to_a_control_is_flagged(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("psnr", "PSNR dB ↑"), ("nmae", "NMAE ↓"), ("ms_ssim", "MS-SSIM ↑"), ("ssim_2d", "2-D SSIM ↑"),
+        ("ssim_official", "SSIM (official) ↑"), ("new_thing", "NEW-THING"),
+    ],
+)  # fmt: skip
+def test_a_column_is_called_as_papers_call_it_and_says_which_way_is_better(name, shown):
+    assert report_tables.heading(name) == shown
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs", "higher", "bold"),
     [
         ((5.0, 6.0), (3.0, 4.0), True, "synthetic"),

@@ -39,11 +39,6 @@ def _cases(cohort: Path) -> list[Case]:
     return find_cases(cohort)
 
 
-def untrained(seed: int = 0) -> Segmenter:
-    config = replace(SMALL, seed=seed)
-    return Segmenter(segmenter._network(config).eval(), config)
-
-
 def test_it_learns_a_case_by_heart(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmenter, "NOTIFY_EVERY", 20)
     said: list[str] = []

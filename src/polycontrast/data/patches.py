@@ -114,6 +114,24 @@ def steps(spacing: Sequence[float], model: float) -> tuple[float, ...]:
     return tuple(1.0 if abs(model / s - 1) < _SAME else model / s for s in spacing)
 
 
+def ways(shape: Sequence[int], spacing: Sequence[float], model: float) -> tuple[list[Array], list[Array]]:
+    """Weights, for `resample`, of the way from a box to a model's grid, which has its centre in the box's, and of the
+    way back. spacing, model: edges of the box's voxels and of the model's, mm."""
+    there, back = [], []
+    for n, step in zip(shape, steps(spacing, model), strict=True):
+        count = covering(n, step)
+        first = (n - count * step) / 2
+        there.append(weights_at(first + (np.arange(count) + 0.5) * step - 0.5, step, n))
+        seen = (np.arange(n) + 0.5 - first) / step - 0.5
+        back.append(weights_at(seen.clip(0, count - 1), 1 / step, count))
+    return there, back
+
+
+def covering(n: int, step: float) -> int:
+    """How many steps cover n voxels."""
+    return max(1, math.ceil(n / step - 1e-6))
+
+
 def weights_at(at: NDArray[np.floating[Any]], step: float, n: int) -> Array:
     """[len(at), n]: what each of n voxels of an axis has in the values at these positions, voxel 0 lying at 0.
 

@@ -15,7 +15,7 @@ from polycontrast.data import grid, intensity
 from polycontrast.data.batches import Units
 from polycontrast.data.configs import PatchConfig
 from polycontrast.data.intensity import Mask
-from polycontrast.data.patches import kept_edge, resample, steps, weights_at
+from polycontrast.data.patches import covering, kept_edge, resample, steps, ways
 from polycontrast.data.slabs import to_units
 from polycontrast.errors import UserError
 from polycontrast.io.volume import Array
@@ -44,7 +44,8 @@ def estimate(
     assert isinstance(data, PatchConfig)
     box = grid.bounding_box(mask)
     brain = np.stack([grid.crop(intensity.fit(a, mask).apply(a, mask), box) for a in raw])
-    there, back = _ways(brain.shape[1:], spacing, data, len(have) + len(want))
+    _check_memory(brain.shape[1:], spacing, data, len(have) + len(want))
+    there, back = ways(brain.shape[1:], spacing, data.spacing)
 
     @torch.inference_mode()
     def network(windows: Array) -> Array:
@@ -86,31 +87,15 @@ def memory(shape: Sequence[int], spacing: Sequence[float], data: PatchConfig, vo
     float32 on the file's grid and, padded to windows, on the model's. The network's own need, which depends on the
     window alone, comes on top."""
     kept = kept_edge(data)
-    counts = [_count(n, step) for n, step in zip(shape, steps(spacing, data.spacing), strict=True)]
+    counts = [covering(n, step) for n, step in zip(shape, steps(spacing, data.spacing), strict=True)]
     return 4 * volumes * (math.prod(shape) + math.prod(_up(n, kept) + 2 * data.margin for n in counts))
 
 
-def _ways(
-    shape: Sequence[int], spacing: Sequence[float], data: PatchConfig, volumes: int
-) -> tuple[list[Array], list[Array]]:
-    """Weights of the way to the model's grid, which has its centre in the brain's, and of the way back."""
+def _check_memory(shape: Sequence[int], spacing: Sequence[float], data: PatchConfig, volumes: int) -> None:
     if (needed := memory(shape, spacing, data, volumes)) > _MOST:
         size = " x ".join(f"{n * s:.0f}" for n, s in zip(shape, spacing, strict=True))
         found = f"a brain of {size} mm would take {needed / 1024**3:.0f} GiB at {data.spacing:g} mm"
         raise UserError(found, hint="does the header give lengths in another unit than mm?")
-    there, back = [], []
-    for n, step in zip(shape, steps(spacing, data.spacing), strict=True):
-        count = _count(n, step)
-        first = (n - count * step) / 2
-        there.append(weights_at(first + (np.arange(count) + 0.5) * step - 0.5, step, n))
-        seen = (np.arange(n) + 0.5 - first) / step - 0.5
-        back.append(weights_at(seen.clip(0, count - 1), 1 / step, count))
-    return there, back
-
-
-def _count(n: int, step: float) -> int:
-    """How many steps cover n voxels."""
-    return max(1, math.ceil(n / step - 1e-6))
 
 
 def _up(n: int, multiple: int) -> int:

@@ -20,6 +20,7 @@ from polycontrast.io.volume import Array, Geometry
 from polycontrast.metrics import niqe
 from polycontrast.metrics.niqe import NiqeModel
 from polycontrast.metrics.reference import Real, load, same_grid
+from polycontrast.metrics.threads import one_blas_thread
 
 CONTROLS = ("copy", "mean image", "constant")
 
@@ -89,11 +90,12 @@ def fit(cases: Sequence[Case], contrasts: Sequence[str]) -> Fitted:
             left_out[case.id] = error.message
             continue
         used.append(case.id)
-        for contrast in [c for c in contrasts if c in real.images]:
-            image = real.images[contrast]
-            sums[contrast] = sums.get(contrast, 0) + image.astype(np.float64)
-            counts[contrast] = counts.get(contrast, 0) + real.brain.astype(np.uint16)
-            patches[contrast].append(niqe.sharp_features(image, real.brain))
+        with one_blas_thread():
+            for contrast in [c for c in contrasts if c in real.images]:
+                image = real.images[contrast]
+                sums[contrast] = sums.get(contrast, 0) + image.astype(np.float64)
+                counts[contrast] = counts.get(contrast, 0) + real.brain.astype(np.uint16)
+                patches[contrast].append(niqe.sharp_features(image, real.brain))
     means = {c: np.where(counts[c] > 0, sums[c] / np.maximum(counts[c], 1), MEAN).astype(np.float32) for c in sums}
     models = {c: niqe.fit(rows, f"{len(rows)} cases") for c, rows in patches.items()}
     known = {c: model for c, model in models.items() if model is not None}

@@ -196,7 +196,7 @@ def _outcome(line: Mapping[str, str]) -> Outcome:
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """A table of `summarise`'s results and one of its differences."""
+    """A table of `summarise`'s results and, if there are any, one of its differences."""
     measures = list(BETTER)
     heads = [f"{name} {UNITS[name]}".strip() + (" ↑" if BETTER[name] else " ↓") for name in measures]
     head = f"| region | input | n | {' | '.join(heads)} |\n|---|---|--:|{'--:|' * len(measures)}\n"
@@ -209,7 +209,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
             for name, by_region in summary[key].items()
             if (stats := by_region.get(region))
         ]  # fmt: skip
-        tables.append(head + "".join(lines))
+        tables += [head + "".join(lines)] if lines else []
     return "\n".join(tables)
 
 

@@ -23,6 +23,7 @@ from polycontrast.metrics.measures import require_packages
 from polycontrast.metrics.protocols import PROTOCOLS, Protocol, Values
 from polycontrast.metrics.reference import SEGMENTATION, Real, Reference, load, read_prediction, reference, same_grid
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Failure, Row
+from polycontrast.metrics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome, Segmenters
@@ -104,8 +105,6 @@ def evaluate(
     last of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
     """
     require_packages()
-    from threadpoolctl import threadpool_limits
-
     contrasts = canonical_set(want) if want else _contrasts_in(_synthetic_files(synthetic))
     given = canonical_set(have)
     flawed: dict[str, str] = {}
@@ -121,7 +120,7 @@ def evaluate(
         {(r.case, r.contrast, r.system, r.protocol, r.region): r.values for r in known}, outcomes,
     )  # fmt: skip
     found = _Found()
-    with threadpool_limits(1, user_api="blas"):  # small matrices: threads of BLAS would wait for each other
+    with one_blas_thread():
         for case_id in judged:
             notify(case_id)
             _judge_case(case_id, cases, flawed, plan, found)
@@ -132,14 +131,16 @@ def evaluate(
         "mean_image": {"role": fit_role if split else None} | controls.describe(fitted.mean_image, found.off_grid),
     }  # fmt: skip
     summary = tables.summarise_rows(found.rows, found.failures, facts)
+    segmented = ""
     if segmenters is not None:
         from polycontrast.metrics import downstream
 
         summary["downstream"] = downstream.summarise(found.outcomes)
+        segmented = f"## Downstream segmentation\n\n{downstream.markdown(summary['downstream'])}\n"
         downstream.write(out, found.outcomes)
-    tables.write(out, found.rows, found.failures, summary)
+    tables.write(out, found.rows, found.failures, summary, segmented)
     _draw(plan, cases, found.rows, out)
-    report.write(out, summary, found.rows, found.failures, found.looks, command)
+    report.write(out, summary, found.rows, found.failures, found.looks, command, found.outcomes)
     write_json(out / SUMMARY, summary)
     return Evaluation(found.rows, found.failures, found.outcomes, summary, out)
 

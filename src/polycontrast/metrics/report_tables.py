@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Failure, Row, digits, head
+from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Failure, Row, digits
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome
@@ -23,6 +23,10 @@ SEGMENTED = {  # measures of metrics/downstream.py, which is not imported for it
     "slice_dice": ("slice-wise Dice ↑", 3),
     "false_positive": ("false positive ml ↓", 1),
 }
+NAMES = {  # of columns that are not called as they are spelled, in capitals
+    "ssim_2d": "2-D SSIM", "niqe_mr": "NIQE (MR)", "gradient": "gradient error", "blur": "blur",
+    "ssim_official": "SSIM (official)", "ssim_in_mask": "SSIM (in mask)",
+}  # fmt: skip
 Nested = Mapping[str, Any]
 
 
@@ -197,8 +201,12 @@ def _downstream(summary: Nested, outcomes: "Sequence[Outcome]") -> dict[str, Any
 
 
 def heading(name: str) -> str:
-    """How a measure is called at the head of a column."""
-    return head(name).replace("_", "-")
+    """How a measure is called at the head of a column, with its unit and which way is better."""
+    metric = METRICS.get(name) or METRICS.get(name.partition("_")[0])  # "ssim_official" is better as "ssim" is
+    words = [NAMES.get(name, name.upper().replace("_", "-"))]
+    if metric is not None:
+        words += [metric.unit, "↑" if metric.higher_is_better else "↓"]
+    return " ".join(filter(None, words))
 
 
 def number(value: float | str | None, decimals: int, sign: str = "") -> str:

@@ -8,7 +8,6 @@ is made to compare inputs, not to win.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from polycontrast.data import augment, grid
 from polycontrast.data.augment import Augmentation
 from polycontrast.data.intensity import Mask
-from polycontrast.data.patches import resample, steps, weights_at
+from polycontrast.data.patches import resample, ways
 from polycontrast.errors import UserError
 from polycontrast.io.files import atomic_write, read_json, write_json
 from polycontrast.io.labels import REGIONS
@@ -80,7 +79,7 @@ class Segmenter:
         """
         box = grid.bounding_box(brain)
         inside = grid.crop(brain, box)
-        there, back = _ways(inside.shape, spacing, self.config.spacing)
+        there, back = ways(inside.shape, spacing, self.config.spacing)
         channels = np.zeros((len(self.config.contrasts), *inside.shape), dtype=np.float32)
         for channel, name in zip(channels, self.config.contrasts, strict=True):
             if (image := images.get(name)) is not None:
@@ -172,7 +171,7 @@ def trained(cases: Sequence[Case], config: SegmenterConfig, notify: Notify = lam
 def sample(real: Real, config: SegmenterConfig) -> Sample:
     """A case that has the segmenter's contrasts, resampled to its grid and no smaller than a patch."""
     box = grid.bounding_box(real.brain)
-    there, _ = _ways(grid.crop(real.brain, box).shape, real.spacing, config.spacing)
+    there, _ = ways(grid.crop(real.brain, box).shape, real.spacing, config.spacing)
     images = np.stack([grid.crop(real.images[name], box) for name in config.contrasts])
     masks, none = truth(real).values(), np.zeros_like(real.brain)
     drawn = [real.brain, *(none if mask is None else mask for mask in masks)]
@@ -263,18 +262,6 @@ def _network(config: SegmenterConfig) -> nn.Module:
             3, len(config.contrasts), len(REGIONS),
             kernel_size=[3] * levels, strides=[1, *halved], upsample_kernel_size=halved, filters=config.filters,
         )  # fmt: skip
-
-
-def _ways(shape: Sequence[int], spacing: Sequence[float], model: float) -> tuple[list[Array], list[Array]]:
-    """Weights of the way from a box to the network's grid, which has its centre in the box's, and of the way back."""
-    there, back = [], []
-    for n, step in zip(shape, steps(spacing, model), strict=True):
-        count = max(1, math.ceil(n / step - 1e-6))
-        first = (n - count * step) / 2
-        there.append(weights_at(first + (np.arange(count) + 0.5) * step - 0.5, step, n))
-        seen = (np.arange(n) + 0.5 - first) / step - 0.5
-        back.append(weights_at(seen.clip(0, count - 1), 1 / step, count))
-    return there, back
 
 
 def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:

@@ -73,9 +73,11 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
     }  # fmt: skip
 
 
-def write(out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: Mapping[str, Any]) -> None:
+def write(
+    out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: Mapping[str, Any], more: str = ""
+) -> None:
     """`cases.csv`, `summary.md` and, if anything failed, `failures.csv`. `SUMMARY`, which tells that an evaluation is
-    whole, is removed: the caller writes it when all else is there."""
+    whole, is removed: the caller writes it when all else is there. more: sections for summary.md."""
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
     judged = [(*(getattr(r, key) for key in KEYS), *(_cell(r.values.get(c)) for c in columns), "") for r in rows]
     flagged = [(f.case, f.contrast, SYSTEM, "", "", *([""] * len(columns)), f.reason) for f in failures]
@@ -85,7 +87,7 @@ def write(out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: 
     if failures:
         write_csv(out / FAILURES, ("case", "contrast", "reason"), [(f.case, f.contrast, f.reason) for f in failures])
     with atomic_write(out / "summary.md") as part:
-        part.write_text(markdown(summary), encoding="utf-8")
+        part.write_text(markdown(summary, more), encoding="utf-8")
 
 
 def read(out: Path) -> list[Row]:
@@ -106,8 +108,8 @@ def _row(line: Mapping[str, str]) -> Row:
     return Row(line["case"], line["contrast"], line["system"], line["protocol"], line["region"], values)
 
 
-def markdown(summary: Mapping[str, Any]) -> str:
-    """The summary for people."""
+def markdown(summary: Mapping[str, Any], more: str = "") -> str:
+    """The summary for people. more: sections to stand behind the headline's."""
     results, main = summary["results"], POLYCONTRAST.name
     systems = [SYSTEM, *CONTROLS]
     table = _table(results[main], MAIN, systems, HEADLINE, "{mean} ± {sd} {interval}") if main in results else ""
@@ -121,6 +123,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"# From {', '.join(summary['have'])}: {summary['cases']} cases, role: {summary['role']}\n\n"
         f"Mean ± SD [interval] over patients. Interval: {summary['interval']}.\n\n{table}\n"
         f"## The system minus each control, case by case\n\n{gains}\n"
+        + more
         + (f"## As others would have printed it\n\nFor comparison only.\n\n{others}" if others else "")
         + "## Every measure and region\n\n"
         + (_table(results[main], POLYCONTRAST.regions, systems, tuple(METRICS), "{mean}") if main in results else "")

@@ -12,6 +12,7 @@ from polycontrast.metrics.reference import Reference
 
 
 def judge(against: Reference, image: Array) -> dict[str, Values]:
+    """Every measure in every region. image: [X, Y, Z] in normalised units."""
     pair = Pair(against.truth, image, against.data_range, against.brain, against.niqe)
     return {
         region: {name: metric.of(pair, mask) for name, metric in METRICS.items()}
