@@ -16,7 +16,7 @@ from polycontrast.errors import UserError
 from polycontrast.io import formats
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import evaluate as evaluation
-from polycontrast.metrics.evaluate import evaluate
+from polycontrast.metrics.evaluate import Known, evaluate
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
 
 SHAPE = (20, 22, 18)
@@ -186,12 +186,12 @@ def test_controls_that_are_known_are_not_judged_again_and_change_nothing(cohort,
 
     counted = replace(POLYCONTRAST, judge=judge)
     monkeypatch.setitem(PROTOCOLS, "polycontrast", counted)
-    again = run(cohort, known=alone.rows)
+    again = run(cohort, known=Known(rows=alone.rows))
     assert again == alone
     assert len(judged) == 3 * 2  # cases, contrasts: the system alone
     judged.clear()
     some = [row for row in alone.rows if row.case == "Brats18_A_1"]
-    assert run(cohort, known=some) == alone
+    assert run(cohort, known=Known(rows=some)) == alone
     assert len(judged) == 2 + 2 * 2 * 4
 
 

@@ -7,6 +7,7 @@ with its reason; the rest of the cohort is judged all the same.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,23 @@ SUFFIX = "_synth.nii.gz"
 FIT_ROLE = "gan"  # the mean image and the NIQE models are made of these cases, unless told otherwise
 JUDGED = ("polycontrast", "brasyn")  # the honest protocol, and the one that rescales each image by itself
 THREADS = 2
-Known = Mapping[tuple[str, str, str, str, str], Values]  # by case, contrast, system, protocol and region
+
+
+@dataclass(frozen=True)
+class Known:
+    """Of another system's evaluation with the same data, split, roles and have: what does not depend on the system.
+
+    rows: of the controls. outcomes: of the segmenters' inputs without a synthetic image.
+    """
+
+    fitted: Fitted | None = None
+    rows: Sequence[Row] = ()
+    outcomes: "Sequence[Outcome]" = ()
+
+    @cached_property
+    def by_place(self) -> dict[tuple[str, str, str, str, str], Values]:
+        """By case, contrast, system, protocol and region."""
+        return {(r.case, r.contrast, r.system, r.protocol, r.region): r.values for r in self.rows}
 
 
 @dataclass(frozen=True)
@@ -60,8 +77,11 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is judged, and how. find: (case, contrast) -> the volume. wanted: the contrasts judged of each case."""
+    """What is judged, and how. cases: by id, and flawed, why others are none. find: (case, contrast) -> the volume.
+    wanted: the contrasts judged of each case."""
 
+    cases: Mapping[str, Case]
+    flawed: Mapping[str, str]
     find: Callable[[str, str], Path]
     given: tuple[str, ...]
     wanted: Mapping[str, Sequence[str]]
@@ -69,7 +89,6 @@ class _Plan:
     fitted: Fitted
     segmenters: "Segmenters | None"
     known: Known
-    outcomes: "Sequence[Outcome]"
 
 
 def evaluate(
@@ -85,9 +104,7 @@ def evaluate(
     protocols: Sequence[str] = JUDGED,
     drops: Mapping[str, str] | None = None,
     segmenters: "Segmenters | None" = None,
-    fitted: Fitted | None = None,
-    known: Sequence[Row] = (),
-    outcomes: "Sequence[Outcome]" = (),
+    known: Known | None = None,
     command: str = "",
     notify: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
@@ -97,14 +114,14 @@ def evaluate(
     `role` are judged and those of `fit_role` make the mean image and the NIQE models; without it every case is judged
     and these are left out. have: what the system was given; the first is the control *copy*. protocols: by which names
     of `PROTOCOLS`. drops: case -> the one contrast that is judged of it (BraSyn). segmenters: judge by segmentation too
-    (metrics/downstream.py). fitted, known, outcomes: of an evaluation with the same data, split, roles and have; what
-    does not depend on the system is not computed again. command: told in the report. notify: called with each case's
-    id.
+    (metrics/downstream.py). known: what another system's evaluation has found already. command: told in the report.
+    notify: called with each case's id.
 
     Writes `cases.csv`, `failures.csv` if any, `summary.md`, `report.html` with its charts and mosaics as files and,
     last of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
     """
     require_packages()
+    by_name, find_volume, known = chosen(protocols), finder(synthetic), known or Known()
     contrasts = canonical_set(want) if want else _contrasts_in(_synthetic_files(synthetic))
     given = canonical_set(have)
     flawed: dict[str, str] = {}
@@ -112,37 +129,40 @@ def evaluate(
     judged, fitting = roles_of(split, role, fit_role) if split else (sorted({*cases, *flawed}), [])
     if drops is not None:
         judged = [case for case in judged if case in drops]
-    if fitted is None:
-        fitted = controls.fit([cases[i] for i in fitting if i in cases], contrasts)
     wanted = {case: contrasts if drops is None else (drops[case],) for case in judged}
-    plan = _Plan(
-        finder(synthetic), given, wanted, chosen(protocols), fitted, segmenters,
-        {(r.case, r.contrast, r.system, r.protocol, r.region): r.values for r in known}, outcomes,
-    )  # fmt: skip
+    fitted = known.fitted or controls.fit([cases[i] for i in fitting if i in cases], contrasts)
+    plan = _Plan(cases, flawed, find_volume, given, wanted, by_name, fitted, segmenters, known)
     found = _Found()
     with one_blas_thread():
         for case_id in judged:
             notify(case_id)
-            _judge_case(case_id, cases, flawed, plan, found)
-
+            _judge_case(case_id, plan, found)
     facts = {
         "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
         "judged": judged, "fitted": fitting,
         "mean_image": {"role": fit_role if split else None} | controls.describe(fitted.mean_image, found.off_grid),
     }  # fmt: skip
     summary = tables.summarise_rows(found.rows, found.failures, facts)
+    _write(out, plan, found, summary, command)
+    return Evaluation(found.rows, found.failures, found.outcomes, summary, out)
+
+
+def _write(out: Path, plan: _Plan, found: _Found, summary: dict[str, Any], command: str) -> None:
+    """Everything into `out`, the summary last of all: then it is whole."""
     segmented = ""
-    if segmenters is not None:
+    if plan.segmenters is not None:
         from polycontrast.metrics import downstream
 
         summary["downstream"] = downstream.summarise(found.outcomes)
         segmented = f"## Downstream segmentation\n\n{downstream.markdown(summary['downstream'])}\n"
         downstream.write(out, found.outcomes)
     tables.write(out, found.rows, found.failures, summary, segmented)
-    _draw(plan, cases, found.rows, out)
+    for contrast, name, case_id in gallery.choose(found.rows):
+        given = _given(plan, case_id)
+        path = out / f"{name}_{slug(contrast)}.png"
+        gallery.draw(path, name, load(plan.cases[case_id], given), given, contrast, plan.find(case_id, contrast))
     report.write(out, summary, found.rows, found.failures, found.looks, command, found.outcomes)
     write_json(out / SUMMARY, summary)
-    return Evaluation(found.rows, found.failures, found.outcomes, summary, out)
 
 
 def chosen(names: Sequence[str]) -> tuple[Protocol, ...]:
@@ -175,10 +195,10 @@ def finder(synthetic: Path) -> Callable[[str, str], Path]:
     return find_volume
 
 
-def _judge_case(case_id: str, cases: Mapping[str, Case], flawed: Mapping[str, str], plan: _Plan, found: _Found) -> None:
+def _judge_case(case_id: str, plan: _Plan, found: _Found) -> None:
     wanted = plan.wanted[case_id]
     try:
-        real = _load(cases, flawed, case_id, _given(plan, case_id))
+        real = _load(plan, case_id)
     except UserError as error:
         found.failures += [_failure(case_id, contrast, error) for contrast in wanted]
         return
@@ -200,19 +220,20 @@ def _judge_case(case_id: str, cases: Mapping[str, Case], flawed: Mapping[str, st
     if plan.segmenters is not None and made:
         from polycontrast.metrics import downstream
 
-        found.outcomes += downstream.judge_case(real, made, plan.segmenters, plan.outcomes)
+        found.outcomes += downstream.judge_case(real, made, plan.segmenters, plan.known.outcomes)
 
 
 def _judge(real: Real, against: Reference, image: Array, plan: _Plan) -> list[Row]:
     """The rows of the system and of its controls, several of them judged at once."""
+    known = plan.known.by_place
     systems = {SYSTEM: image} | controls.predictions(against.contrast, real, plan.fitted.mean_image)
 
     def rows(system: str) -> list[Row]:
         place = real.id, against.contrast, system
         found = []
         for protocol in plan.protocols:
-            if system != SYSTEM and (*place, protocol.name, protocol.regions[0]) in plan.known:
-                judged = {region: plan.known[*place, protocol.name, region] for region in protocol.regions}
+            if system != SYSTEM and (*place, protocol.name, protocol.regions[0]) in known:
+                judged = {region: known[*place, protocol.name, region] for region in protocol.regions}
             else:
                 judged = protocol.judge(against, systems[system])
             found += [Row(*place, protocol.name, region, values) for region, values in judged.items()]
@@ -222,24 +243,17 @@ def _judge(real: Real, against: Reference, image: Array, plan: _Plan) -> list[Ro
         return [row for found in pool.map(rows, systems) for row in found]
 
 
-def _draw(plan: _Plan, cases: Mapping[str, Case], rows: Sequence[Row], out: Path) -> None:
-    for contrast, name, case_id in gallery.choose(rows):
-        given = _given(plan, case_id)
-        path = out / f"{name}_{slug(contrast)}.png"
-        gallery.draw(path, name, load(cases[case_id], given), given, contrast, plan.find(case_id, contrast))
-
-
 def _given(plan: _Plan, case_id: str) -> str:
     """The first given contrast that is not itself asked for (of BraSyn's cases each lacks another)."""
     return next((contrast for contrast in plan.given if contrast not in plan.wanted[case_id]), "")
 
 
-def _load(cases: Mapping[str, Case], flawed: Mapping[str, str], case_id: str, given: str) -> Real:
-    if case_id in flawed:
-        raise UserError(flawed[case_id])
-    if case_id not in cases:
+def _load(plan: _Plan, case_id: str) -> Real:
+    if case_id in plan.flawed:
+        raise UserError(plan.flawed[case_id])
+    if case_id not in plan.cases:
         raise UserError("no truth: the case is in the split file but not in the data")
-    return load(cases[case_id], given)
+    return load(plan.cases[case_id], _given(plan, case_id))
 
 
 def _synthetic_files(folder: Path) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ from polycontrast.io.layout import find_cases
 from polycontrast.metrics import controls, downstream, tables
 from polycontrast.metrics.controls import Fitted
 from polycontrast.metrics.downstream import Outcome, Segmenters
-from polycontrast.metrics.evaluate import SUFFIX, evaluate, roles_of
+from polycontrast.metrics.evaluate import SUFFIX, Known, evaluate, roles_of
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
 from polycontrast.workflows.setting import Setting, apart
@@ -63,8 +63,7 @@ def evaluation(folder: Path, shared: Shared) -> dict[str, Any]:
     shared.prepare()
     result = evaluate(
         synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have,
-        segmenters=shared.segmenters, fitted=shared.fitted, known=shared.rows, outcomes=shared.outcomes,
-        command=setting.command,
+        segmenters=shared.segmenters, known=Known(shared.fitted, shared.rows, shared.outcomes), command=setting.command,
     )  # fmt: skip
     shared.keep(result.rows, result.outcomes)
     return cast(dict[str, Any], read_json(file))
