@@ -2,7 +2,6 @@
 
 import importlib
 import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from polycontrast.metrics.reference import load, reference
 SEED, SHAPE, SPACING = 2, (104, 124, 16), 1.5  # the middle of a brain, wide enough for five scales, with a tumour
 PERFECT = {"psnr": math.inf, "nmae": 0, "mae": 0, "mse": 0, "gradient": 0, "nmi": 2}  # of every other: 1
 ALONE = {name for name, metric in METRICS.items() if not metric.reference}  # they never see the truth
-Value = Callable[..., float]
 
 
 @pytest.fixture(name="scripts", scope="module")

@@ -64,6 +64,7 @@ def evaluation(folder: Path, shared: Shared) -> dict[str, Any]:
     result = evaluate(
         synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have,
         segmenters=shared.segmenters, known=Known(shared.fitted, shared.rows, shared.outcomes), command=setting.command,
+        notify=lambda case: shared.tell(f"{folder.name}: judging {case}"),
     )  # fmt: skip
     shared.keep(result.rows, result.outcomes)
     return cast(dict[str, Any], read_json(file))
