@@ -131,7 +131,7 @@ def _title(column: Column) -> str:
 
 
 def _text(measure: str, value: float | None) -> str:
-    return "" if value is None else f"{value:.{min(digits(measure), 3)}f}"
+    return "" if value is None else f"{value:.{digits(measure)}f}"
 
 
 def _quick(folder: Path) -> tuple[list[Case], list[Case]]:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from polycontrast.contrasts import DEFAULT, slug
+from polycontrast.errors import UserError
+from polycontrast.io.layout import Case
 from polycontrast.metrics.brasyn import NAMES, official_drops
 
 from .. import tiny
@@ -67,6 +69,7 @@ def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
         "eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "--protocol", "brasyn", "-q"
     )
     assert judged.code == 0, judged.err
+    assert json.loads((out / "summary.json").read_text())["want"] == sorted(set(drops.values()))
     with (out / "cases.csv").open(newline="") as file:
         found = {(row["case"], row["contrast"]) for row in csv.DictReader(file)}
     assert found == set(drops.items())
@@ -82,20 +85,105 @@ def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
         (["--protocol", "brats"], "protocols: polycontrast, brasyn, dai2020, slice-max"),
         (["--drop", "mine"], "--drop official"),
         (["--drop", "official", "--downstream"], "choose one"),
+        (["--drop", "official", "--have", "t2"], "--have speaks of all cases"),
+        (["--drop", "official", "--want", "t1"], "--want speaks of all cases"),
         (["--segmenter", "folder"], "add --downstream"),
+        (["--train-role", "train"], "add --downstream"),
+        (["--role", "test"], "add --split"),
+        (["--fit-role", "gan"], "add --split"),
         (["--downstream"], "--split"),
+        (["--split", "split.json", "--role", "gan"], "name another with --fit-role"),
+        (["--split", "split.json", "--role", "train", "--downstream"], "name another with --train-role"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    call: Call, drawn: tuple[Path, Path], tmp_path: Path, options: list[str], words: str
+    call: Call,
+    drawn: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: str,
 ) -> None:
     data, synthetic = drawn
+    monkeypatch.setattr("polycontrast.metrics.measures.find_spec", lambda _: True)
     answer = call("eval", "-i", synthetic, "--data", data, "-o", tmp_path / "out", *options)
     assert answer.code == 2
     assert words in answer.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_judge_is_said(call: Call, drawn: tuple[Path, Path], tmp_path: Path) -> None:
     answer = call("eval", "--data", drawn[0], "-o", tmp_path / "out")
     assert answer.code == 2
     assert "-i" in answer.err
+
+
+@pytest.mark.parametrize("option", ["--protocol", "--fit-role"])
+def test_what_is_of_no_use_to_handing_out_is_refused(
+    call: Call, drawn: tuple[Path, Path], tmp_path: Path, option: str
+) -> None:
+    split = split_file(tmp_path)
+    answer = call(
+        "eval", "--drop", "official", "--data", drawn[0], "-o", tmp_path / "out", "--split", split, option, "x"
+    )
+    assert answer.code == 2
+    assert f"{option} is of use with -i alone" in answer.err
+
+
+@pytest.mark.parametrize(("options", "want"), [((), ("FLAIR", "T1", "T1ce", "T2")), (("--want", "flair"), ("FLAIR",))])
+def test_segmenters_know_the_given_and_the_judged_contrasts_alone(
+    call: Call,
+    drawn: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    want: tuple[str, ...],
+) -> None:
+    def opened(folder: Path, cases: list[Case], *contrasts: tuple[str, ...]) -> None:
+        found = (folder, [case.id for case in cases], contrasts[:2])
+        assert found == (tmp_path / "out" / "segmenter", [CASES[1]], (("T2",), want))
+        raise UserError("opened as expected")
+
+    monkeypatch.setattr("polycontrast.metrics.measures.find_spec", lambda _: True)
+    monkeypatch.setattr("polycontrast.metrics.downstream.open_segmenters", opened)
+    tiny.write(drawn[0] / CASES[2] / f"{CASES[2]}_t1n.nii.gz", tiny.images(0)[0]["t1"])  # a flawed case does not matter
+    answer = call(
+        "eval", "-i", drawn[1], "--data", drawn[0], "-o", tmp_path / "out", "--split", split_file(tmp_path),
+        "--downstream", *options,
+    )  # fmt: skip
+    assert "opened as expected" in answer.err
+
+
+def test_without_monai_it_is_said_at_once(
+    call: Call, drawn: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polycontrast.metrics.measures.find_spec", lambda name: name != "monai" or None)
+    answer = call(
+        "eval", "-i", drawn[1], "--data", drawn[0], "-o", tmp_path / "out", "--split", split_file(tmp_path),
+        "--downstream",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert "polycontrast[monai]" in answer.err
+
+
+def test_a_flawed_case_has_its_place_in_the_draw_and_is_flagged(
+    call: Call, drawn: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, synthetic = drawn
+    out, drops = tmp_path / "out", official_drops(CASES)
+    tiny.write(data / CASES[0] / f"{CASES[0]}_t1n.nii.gz", tiny.images(0)[0]["t1"])
+    handed = call("eval", "--drop", "official", "--data", data, "-o", out)
+    assert handed.code == 3
+    assert f"{CASES[0]} is not handed out: " in handed.err
+    assert sorted(path.name for path in (out / "pseudo_validation").iterdir()) == CASES[1:]
+    judged = call("eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "-q")
+    assert judged.code == 3, judged.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert [failure["case"] for failure in summary["failures"]] == CASES[:1]
+    sent = sorted(path.name for path in (out / "submission").iterdir())
+    assert sent == [f"{case}-{NAMES[drops[case]]}.nii.gz" for case in CASES[1:]]
+
+
+def split_file(folder: Path) -> Path:
+    (folder / "split.json").write_text(json.dumps({"gan": CASES[:1], "train": CASES[1:2], "test": CASES[3:]}))
+    return folder / "split.json"

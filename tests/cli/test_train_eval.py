@@ -51,7 +51,7 @@ def test_from_a_folder_to_a_table(
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     assert {row["case"] for row in rows} == {"Tiny_2", "Tiny_3"}
     assert {row["contrast"] for row in rows} == {"T1", "T1ce", "FLAIR"}
-    assert {"worst_t1.png", "median_t1.png"} <= {path.name for path in drawn}
+    assert {"worst_t1.png", "best_t1.png"} <= {path.name for path in drawn}
 
     (out / "Tiny_3/Tiny_3_t1_synth.nii.gz").unlink()
     partly = call("eval", "-i", out, "--data", cohort, "--split", split, "-o", results, "-q")

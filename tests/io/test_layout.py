@@ -215,6 +215,16 @@ def test_two_files_for_one_contrast_are_both_named(tree):
         layout.find_cases(tree("P1/P1_t2.nii", "P1/P1_seg.nii", "P1/P1_seg.nii.gz", root="other"))
 
 
+def test_two_files_are_named_as_they_lie_in_the_source_not_where_the_source_lies(tree):
+    folder, flawed = tree(*brats("P1", "t1c", "t1ce"), *brats("P2", "t2")), {}
+    found = "case P1 has two files for T1ce: P1/P1_t1c.nii.gz and P1/P1_t1ce.nii.gz"
+    assert [case.id for case in layout.find_cases(folder, flawed)] == ["P2"]
+    assert flawed == {"P1": found}
+    with pytest.raises(UserError) as caught:
+        layout.find_cases(folder)
+    assert (caught.value.message, caught.value.path) == (found, folder)
+
+
 def test_unknown_names_are_listed(tree):
     with pytest.raises(UserError, match=r"P1/scan\.nii\.gz, P1/volume\.nii") as caught:
         layout.find_cases(tree("P1/scan.nii.gz", "P1/volume.nii", "P2/P2_t2.nii"))

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from polycontrast.metrics.downstream import (
     dice,
     hd95,
     judge_case,
+    lacking,
     markdown,
     open_segmenters,
     read,
@@ -169,6 +171,15 @@ def test_an_input_that_lacks_an_image_is_left_out(real: Real, others: dict[str, 
     assert list(dict.fromkeys(o.input for o in outcomes)) == ["real", "T2 only", "zero-filled"]
 
 
+def test_what_the_synthetic_input_lacks_is_told(real: Real, others: dict[str, Any]) -> None:
+    segmenters = pair(known_truth(real))
+    assert lacking(real, others, segmenters) == []
+    assert lacking(real, {"T1": others["T1"]}, segmenters) == ["synthetic T1ce", "synthetic FLAIR"]
+    blind = replace(real, images={name: image for name, image in real.images.items() if name != "T2"})
+    assert lacking(blind, others, segmenters) == ["real T2"]
+    assert lacking(replace(real, told=()), {}, segmenters) == []  # nothing can be judged, so nothing is missing
+
+
 def test_known_inputs_are_not_segmented_again_but_the_synthetic_one_is(real: Real, others: dict[str, Any]) -> None:
     first = judge_case(real, others, pair(known_truth(real)))
     again = pair({region: np.zeros_like(mask) for region, mask in known_truth(real).items()})
@@ -225,9 +236,25 @@ def test_statistics_are_over_patients_and_differences_paired() -> None:
     assert (against["n"], against["mean"]) == (2, pytest.approx(-0.2))
     assert list(summary["differences"]) == ["real"]
     tested = summary["significance"]["whole"]["dice"]["real"]
-    assert (tested["difference"]["n"], tested["effect"]) == (2, 1.0)  # both times the real input is better
+    assert (tested["difference"]["n"], tested["effect"]) == (2, -1.0)  # both times the real input is better
+    assert tested["difference"]["mean"] == against["mean"]
     assert summary["results"]["real"]["core"]["dice"]["n"] == 0
     assert json.loads(json.dumps(summary, allow_nan=False)) == json.loads(json.dumps(summary))
+
+
+def test_a_false_positive_of_another_patient_says_that_it_is_one() -> None:
+    ill = [outcome(case, "real", 0.5) for case in ("P0", "P1")]
+    healthy = outcome("P2", "real", None)
+    healthy = replace(healthy, values=healthy.values | {"false_positive": 9.0})
+    (line,) = [line for line in markdown(summarise([*ill, healthy])).splitlines() if line.startswith("| whole | real")]
+    assert "| 2 |" in line
+    assert "9.000 (n 1)" in line
+
+
+def test_visits_of_one_patient_are_one() -> None:
+    outcomes = [outcome(f"BraTS-GLI-00001-00{visit}", "real", dice) for visit, dice in ((0, 0.2), (1, 0.8))]
+    whole = summarise(outcomes)["results"]["real"]["whole"]["dice"]
+    assert (whole["n"], whole["mean"]) == (1, pytest.approx(0.5))
 
 
 def test_without_a_synthetic_input_there_is_nothing_to_compare() -> None:

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -15,9 +16,12 @@ from polycontrast.data import intensity
 from polycontrast.errors import UserError
 from polycontrast.io import formats
 from polycontrast.io.layout import find_cases
+from polycontrast.metrics import downstream, tables
 from polycontrast.metrics import evaluate as evaluation
-from polycontrast.metrics.evaluate import Known, evaluate
+from polycontrast.metrics.downstream import Outcome, Segmenters
+from polycontrast.metrics.evaluate import Known, evaluate, finder, summarised
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
+from polycontrast.metrics.tables import Failure
 
 SHAPE = (20, 22, 18)
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -230,6 +234,35 @@ def test_a_confidence_map_beside_the_prediction_is_drawn(cohort, drawn):
     assert [panels[-1] for _, name, panels in drawn if name == "Brats18_B_1"] == ["confidence"]
 
 
+def confidence_of_one_value(file, brain):
+    save(file, brain.astype(np.float32))
+
+
+def confidence_damaged(file, _brain):
+    file.write_bytes(b"not an image")
+
+
+def confidence_on_another_grid(file, brain):
+    save(file, brain.astype(np.float32), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "last"),
+    [
+        (confidence_of_one_value, "confidence"),
+        (confidence_damaged, "difference"),
+        (confidence_on_another_grid, "difference"),
+    ],
+)
+def test_a_confidence_map_never_ends_an_evaluation(cohort, drawn, spoil, last):
+    data, synthetic, _, out = cohort
+    case = "Brats18_B_1"
+    spoil(synthetic / case / f"{case}_t1_confidence.nii.gz", truth_of(data, case, "T1")[1])
+    run(cohort, want=["T1"])
+    assert [panels[-1] for _, name, panels in drawn if name == case] == [last]
+    assert (out / "summary.json").exists()
+
+
 @pytest.fixture(name="really_draw")
 def _really_draw():
     """Asks `_drawn` to leave the drawing as it is."""
@@ -248,6 +281,21 @@ def test_all_files_are_written_and_a_second_run_writes_the_same_bytes(cohort):
     assert b"| T1 | brain | synthetic | 3 |" in first["summary.md"]
     with (out / "cases.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3 * 4 * (7 + 2)  # cases, systems, regions
+    tables.clear(out)
+    assert {p.name for p in out.iterdir()} == {"cases.csv", "summary.md"}  # which are always written again
+
+
+def test_nothing_of_an_earlier_evaluation_is_left_and_what_is_not_ours_stays(cohort):
+    out = cohort[3]
+    out.mkdir()
+    stale = ("worst_t1ce.png", "violins_pd.png", "spectrum.csv", "report.html", "downstream.csv", "failures.csv")
+    mine = ("best_friend.png", "worst_t1ce.csv", "notes.csv")
+    for name in (*stale, *mine):
+        (out / name).write_text("old")
+    run(cohort, want=["T1"])
+    there = {p.name for p in out.iterdir()}
+    assert not there & set(stale)
+    assert set(mine) <= there
 
 
 def spoil_missing_prediction(_data, synthetic):
@@ -278,6 +326,16 @@ def spoil_constant_truth(data, _synthetic):
     save(data / "Brats18_A_1" / "Brats18_A_1_t1.nii.gz", ball(7).astype(np.float32))
 
 
+def spoil_flat_truth(data, _synthetic):
+    image = ball(7) * np.float32(100)
+    image[10, 11, 9] = 900
+    save(data / "Brats18_A_1" / "Brats18_A_1_t1.nii.gz", image)
+
+
+def spoil_absurd_prediction(data, synthetic):
+    predict(synthetic, data, "Brats18_A_1", "T1", 1e17)
+
+
 def spoil_missing_truth(data, _synthetic):
     (data / "Brats18_A_1" / "Brats18_A_1_t1.nii.gz").unlink()
 
@@ -292,6 +350,8 @@ def spoil_missing_truth(data, _synthetic):
         (spoil_affine, "mm apart"),
         (spoil_constant_prediction, "constant"),
         (spoil_constant_truth, "constant"),
+        (spoil_flat_truth, "data range is 0"),
+        (spoil_absurd_prediction, "1e+17"),
         (spoil_missing_truth, "no truth"),
     ],
 )
@@ -321,6 +381,73 @@ def test_two_files_of_one_contrast_flag_the_case_and_the_rest_is_judged(cohort):
     assert {r.case for r in result.rows} == {"Brats18_B_1", "Brats18_C_1"}
 
 
+@pytest.mark.parametrize("place", ["measures", "look"])
+def test_what_cannot_be_measured_is_flagged_without_half_its_rows(cohort, monkeypatch, place):
+    def fails(*_):
+        raise UserError("cannot be measured")
+
+    def judge(against, image):
+        return fails() if against.contrast == "T1" else POLYCONTRAST.judge(against, image)
+
+    if place == "look":
+        monkeypatch.setattr(evaluation.looks, "look", fails)
+    else:
+        monkeypatch.setitem(PROTOCOLS, "polycontrast", replace(POLYCONTRAST, judge=judge))
+    result = run(cohort)
+    contrasts = ("FLAIR", "T1") if place == "look" else ("T1",)
+    expected = [Failure(case, contrast, "cannot be measured") for case in TEST for contrast in contrasts]
+    assert result.failures == expected
+    assert {row.contrast for row in result.rows} == {"FLAIR", "T1"} - set(contrasts)
+
+
+def test_a_case_of_a_segmentation_alone_is_flagged_or_left_out_of_the_fit(cohort):
+    for case in (GAN[0], TEST[0]):
+        for name in NAMES.values():
+            (cohort[0] / case / f"{case}_{name}.nii.gz").unlink()
+    result = run(cohort)
+    found = [(f.case, f.contrast, f.reason) for f in result.failures]
+    assert found == [(TEST[0], contrast, "the case has no images") for contrast in ("FLAIR", "T1")]
+    assert {r.case for r in result.rows} == set(TEST[1:])
+    assert result.summary["mean_image"]["left_out"] == {GAN[0]: "the case has no images"}
+
+
+def segmenters():
+    """They find nothing, in whatever they are shown; the full one asks for T1, T2 and FLAIR."""
+
+    def one(*contrasts):
+        def found(_images, brain, _spacing):
+            return dict.fromkeys(("whole", "core", "enhancing"), np.zeros_like(brain))
+
+        found.config = SimpleNamespace(contrasts=contrasts)
+        return found
+
+    return Segmenters(one("T1", "T2", "FLAIR"), one("T2"))
+
+
+def test_a_case_whose_synthetic_input_is_not_whole_is_told(cohort):
+    spoil_missing_prediction(*cohort[:2])
+    for contrast in ("t1", "flair"):
+        (cohort[1] / "Brats18_B_1" / f"Brats18_B_1_{contrast}_synth.nii.gz").unlink()
+    result = run(cohort, segmenters=segmenters())
+    told = {f.case: f.reason for f in result.failures if f.contrast == "downstream"}
+    assert told == {"Brats18_A_1": "no synthetic T1", "Brats18_B_1": "no synthetic T1, no synthetic FLAIR"}
+    assert {o.case for o in result.outcomes if o.input == "synthetic"} == {"Brats18_C_1"}
+    assert {o.case for o in result.outcomes if o.input == "real"} == {"Brats18_A_1", "Brats18_C_1"}
+
+
+def test_the_segmentation_is_in_every_file_and_a_summary_without_it_has_none(tmp_path):
+    facts = {"have": ["T2"], "cases": 0, "role": "test", "mean_image": {"cases": 0, "note": "none"}}
+    outcomes = [Outcome("P0", "real", "whole", dict.fromkeys(downstream.UNITS) | {"dice": 0.75})]
+    summary = summarised(tmp_path, [], [], facts, outcomes)
+    assert summary["downstream"]["results"]["real"]["whole"]["dice"]["mean"] == 0.75
+    assert "## Downstream segmentation\n\n| region" in (tmp_path / "summary.md").read_text()
+    assert downstream.read(tmp_path) == outcomes
+    assert not (tmp_path / "summary.json").exists()  # the caller's, when all else is there
+    assert "downstream" not in summarised(tmp_path, [], [], facts, None)
+    assert not (tmp_path / "downstream.csv").exists()
+    assert "Downstream" not in (tmp_path / "summary.md").read_text()
+
+
 def test_a_segmentation_of_unknown_labels_is_flagged_and_the_brain_is_judged_all_the_same(cohort):
     save(cohort[0] / "Brats18_A_1" / "Brats18_A_1_seg.nii.gz", (ball(3) * 9).astype(np.uint8))
     result = run(cohort)
@@ -330,6 +457,17 @@ def test_a_segmentation_of_unknown_labels_is_flagged_and_the_brain_is_judged_all
     assert value(result, "psnr", region="brain", **here) is not None
     assert value(result, "psnr", region="tumour", **here) is None
     assert value(result, "psnr", region="healthy", **here) is None  # nobody knows what is healthy
+
+
+def test_a_given_image_that_cannot_be_used_costs_its_copy_alone(cohort):
+    half = ball(7)
+    half[:, :, 9:] = False
+    save(cohort[0] / "Brats18_A_1" / "Brats18_A_1_t2.nii.gz", half.astype(np.float32))
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [("Brats18_A_1", "copy")]
+    assert "the given T2" in result.failures[0].reason
+    of_case = {r.system for r in result.rows if (r.case, r.contrast) == ("Brats18_A_1", "T1")}
+    assert of_case == {"synthetic", "mean image", "constant"}
 
 
 def test_a_case_that_cannot_be_read_at_all_is_flagged_for_every_contrast(cohort):
@@ -393,6 +531,24 @@ def test_a_case_off_the_mean_images_grid_gets_the_constant(cohort):
 def test_nothing_to_judge_is_the_users_error(cohort, options):
     with pytest.raises(UserError):
         run(cohort, **options)
+
+
+def test_nothing_given_is_the_users_error_before_anything_is_judged(cohort):
+    judged = []
+    with pytest.raises(UserError, match="no given contrast"):
+        run(cohort, have=(), notify=judged.append)
+    assert not judged
+
+
+def test_of_two_predictions_one_is_to_be_kept_and_a_missing_one_to_be_made(cohort):
+    spoil_two_predictions(*cohort[:2])
+    find = finder(cohort[1])
+    with pytest.raises(UserError) as several:
+        find("Brats18_A_1", "T1")
+    with pytest.raises(UserError) as none:
+        find("Brats18_A_1", "T1ce")
+    assert "keep one" in several.value.hint
+    assert "synth` again" in none.value.hint
 
 
 def test_a_folder_without_synthetic_volumes_is_the_users_error(cohort, tmp_path):

@@ -14,7 +14,8 @@ from skimage.metrics import normalized_mutual_information, peak_signal_noise_rat
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
 from polycontrast.errors import UserError
-from polycontrast.metrics.measures import BINS, METRICS, Pair, mae, mse, nmae, nmi, psnr, require_packages
+from polycontrast.metrics import sharpness, similarity
+from polycontrast.metrics.measures import BINS, LEAST, METRICS, Pair, mae, mse, nmae, nmi, psnr, require_packages
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -121,6 +122,24 @@ def test_nmi_of_independent_images_is_about_one(case) -> None:
     assert nmi(truth, other, brain) == pytest.approx(1, abs=0.01)
 
 
+def test_nmi_has_no_value_where_it_would_measure_the_regions_size(case) -> None:
+    truth, _, brain = case
+    other = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
+    small = np.zeros(SHAPE, dtype=bool)
+    small[tuple(np.argwhere(brain)[:LEAST].T)] = True
+    assert nmi(truth, other, small) == pytest.approx(1, abs=0.02)
+    small[tuple(np.argwhere(brain)[0])] = False
+    assert nmi(truth, other, small) is None
+
+
+def test_the_table_of_measures_is_the_documented_functions(case) -> None:
+    truth, image, brain = case
+    pair = Pair(truth, image, 1.1, brain)
+    assert METRICS["ssim"].of(pair, brain) == similarity.ssim(truth, image, brain, 1.1)
+    assert METRICS["ssim_2d"].of(pair, brain) == similarity.ssim_2d(truth, image, brain, 1.1)
+    assert METRICS["gradient"].of(pair, brain) == sharpness.gradient_error(truth, image, brain, brain)
+
+
 def test_an_empty_region_has_no_value(case) -> None:
     truth, image, brain = case
     none = np.zeros(SHAPE, bool)
@@ -215,3 +234,11 @@ def test_without_scikit_image_it_is_said_before_the_work(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(UserError, match="scikit-image is not installed"):
         require_packages()
+
+
+def test_monai_is_asked_for_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "monai", None)
+    require_packages()
+    with pytest.raises(UserError, match="MONAI is not installed") as caught:
+        require_packages(downstream=True)
+    assert "polycontrast[monai]" in caught.value.hint

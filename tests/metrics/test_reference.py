@@ -64,6 +64,23 @@ def test_a_contrast_that_the_case_lacks_is_no_truth(tmp_path):
         reference(load(find_cases(tmp_path)[0]), "T1")
 
 
+def test_a_truth_that_is_flat_but_for_one_voxel_has_no_range_and_is_refused(tmp_path):
+    flat = images(0)[0]["t1"]
+    flat[flat != 0] = 100
+    flat[24, 24, 6] = 900
+    draw_case(tmp_path, "BraTS2021_00005", t1=flat)
+    real = load(find_cases(tmp_path)[0])
+    assert "T1" in real.images
+    with pytest.raises(UserError, match="data range is 0"):
+        reference(real, "T1")
+
+
+def test_a_case_of_a_segmentation_alone_is_refused(tmp_path):
+    draw_case(tmp_path, "BraTS2021_00006", **dict.fromkeys(("t1", "t1ce", "t2", "flair")))
+    with pytest.raises(UserError, match="no images"):
+        load(find_cases(tmp_path)[0])
+
+
 def test_a_label_map_that_cannot_tell_a_region_says_so(tmp_path):
     draw_case(tmp_path, "BraTS2021_00003", seg=(images(0)[1] > 0).astype(np.uint8))
     (tmp_path / "labels.json").write_text('{"BraTS2021_00003": "binary"}')

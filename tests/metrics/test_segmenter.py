@@ -1,6 +1,7 @@
 """The segmenter: it learns, keeps to grid and brain, is not taught what nobody has said, and is kept whole or not."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -163,7 +164,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(cases: list[
     assert any((first[key] != other[key]).any() for key in first)
 
 
-def test_it_is_kept_and_trained_anew_only_if_made_otherwise(cases: list[Case], tmp_path: Path) -> None:
+def test_a_case_that_cannot_be_read_is_left_out(cases: list[Case]) -> None:
+    lost, said = replace(cases[0], contrasts={**cases[0].contrasts, "T1": Path("absent.nii.gz")}), list[str]()
+    trained([lost, cases[1]], SMALL, said.append)
+    assert said[0] == "case Tiny_0 teaches nothing: no such file"
+
+
+def test_it_is_kept_and_not_trained_again(cases: list[Case], tmp_path: Path) -> None:
     first = opened(tmp_path, cases[:2], SMALL)
     stamp = (tmp_path / "weights.safetensors").stat().st_mtime_ns
     real = load(cases[0])
@@ -171,28 +178,42 @@ def test_it_is_kept_and_trained_anew_only_if_made_otherwise(cases: list[Case], t
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns == stamp
     found = [one(real.images, real.brain, real.spacing) for one in (first, again)]
     assert all((found[0][region] == found[1][region]).all() for region in found[0])
-    opened(tmp_path, cases[:3], SMALL)
-    opened(tmp_path, cases[:3], replace(SMALL, steps=3))
-    assert (tmp_path / "weights.safetensors").stat().st_mtime_ns > stamp
     told = json.loads((tmp_path / "segmenter.json").read_text())
-    assert told["cases"] == [case.id for case in cases[:3]]
-    assert told["config"]["steps"] == 3
+    assert told == first.told == again.told
+    assert told["cases"] == [case.id for case in cases[:2]]
+    assert told["config"]["steps"] == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == ["segmenter.json", "weights.safetensors"]
 
 
-def test_a_training_that_is_stopped_leaves_the_last_one_whole(
-    cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_was_trained_otherwise_is_neither_used_nor_overwritten(cases: list[Case], tmp_path: Path) -> None:
     opened(tmp_path, cases[:2], SMALL)
     before = [file.read_bytes() for file in sorted(tmp_path.iterdir())]
+    for asked, config, words in (
+        (cases[1:4], SMALL, "cases: 2 (Tiny_0), asked for 3 (Tiny_2, Tiny_3)"),
+        (cases[1::-1], SMALL, "cases: 2 in another order, asked for 2"),
+        (cases[:2], replace(SMALL, steps=3), "steps: 2, asked for 3"),
+    ):
+        with pytest.raises(UserError, match=re.escape(words)) as caught:
+            opened(tmp_path, asked, config)
+        assert "another folder" in caught.value.hint
+    assert [file.read_bytes() for file in sorted(tmp_path.iterdir())] == before
+    (tmp_path / "segmenter.json").write_text("[]")
+    with pytest.raises(UserError, match="cases: None"):
+        opened(tmp_path, cases[:2], SMALL)
 
-    def killed(*_: object) -> Tensor:
+
+def test_a_training_that_was_stopped_begins_again(
+    cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(segmenter, "_loss", killed)
-    with pytest.raises(KeyboardInterrupt):
-        opened(tmp_path, cases[:3], SMALL)
-    assert [file.read_bytes() for file in sorted(tmp_path.iterdir())] == before
+    with monkeypatch.context() as patched:
+        patched.setattr(segmenter, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path, cases[:2], SMALL)
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
+    assert opened(tmp_path, cases[:3], SMALL).told["cases"] == ["Tiny_0", "Tiny_1", "Tiny_2"]
 
 
 def test_weights_that_cannot_be_read_are_told_of(cases: list[Case], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from polycontrast.metrics.statistics import (
     bootstrap_interval,
+    by_patient,
     compare_systems,
     holm,
     paired_difference,
@@ -162,3 +163,10 @@ def test_a_comparison_turned_is_the_one_with_the_roles_exchanged():
     assert ours.difference.mean == pytest.approx(theirs.difference.mean)
     assert ours.difference.interval == pytest.approx(theirs.difference.interval)
     assert ours.difference.n == 5
+
+
+def test_visits_of_one_patient_count_once():
+    values = {"BraTS-GLI-00001-000": 1.0, "BraTS-GLI-00002-000": None, "BraTS-GLI-00001-001": 4.0, "P3": 2.0}
+    found = by_patient(values)
+    assert list(found.values()) == [2.5, None, 2.0]
+    assert summarise(list(found.values())).n == 2

@@ -9,6 +9,8 @@ from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
 from polycontrast.workflows.cohort import cached_cases, cases_of
 
+from .. import tiny
+
 
 def split(folder: Path, content: Any) -> Path:
     write_json(folder / "split.json", content)
@@ -42,6 +44,18 @@ def test_a_split_that_does_not_fit_is_refused(
         cases_of(cohort, file, "gan")
     assert hint in caught.value.hint
     assert caught.value.path == file
+
+
+def test_a_flawed_case_stops_those_who_ask_for_it_and_no_others(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("Good", "Flawed"):
+        tiny.draw_case(data, name)
+    tiny.write(data / "Flawed" / "Flawed_t1n.nii.gz", tiny.images(0)[0]["t1"])
+    file = split(tmp_path, {"gan": ["Good"], "test": ["Flawed"]})
+    assert [case.id for case in cases_of(data, file, "gan")] == ["Good"]
+    for asked in (file, None):
+        with pytest.raises(UserError, match=r"Flawed cannot be used: .*two files for T1"):
+            cases_of(data, asked, "test")
 
 
 def test_entries_are_those_of_the_role(cohort: Path, cache: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ import pytest
 from polycontrast import recipes
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
-from polycontrast.metrics import classifier
+from polycontrast.io.layout import Case
+from polycontrast.metrics import classifier, downstream
+from polycontrast.metrics.downstream import Segmenters
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
 from polycontrast.metrics.regions import REGIONS
@@ -27,6 +29,7 @@ from polycontrast.workflows.compare import budgeted, check, compare
 from polycontrast.workflows.setting import Setting
 
 from .. import models, tiny
+from ..metrics import drawn_segmenters
 
 WANT = ("FLAIR", "T1")
 SCRIPT = Path(__file__).with_name("run_compare.py")
@@ -171,6 +174,101 @@ def test_controls_are_judged_once(setting: Setting, tmp_path: Path, monkeypatch:
         assert summary["results"]["polycontrast"]["T1"]["copy"] == result["quality"]["copy"]["T1"]
     minus = [summary["differences"]["T1"]["copy"]["brain"]["psnr"]["mean"] for summary in own]
     assert minus[0] != minus[1]
+
+
+@pytest.fixture(name="opened")
+def _opened(monkeypatch: pytest.MonkeyPatch) -> list[Segmenters]:
+    """The segmenters that were opened, which need neither MONAI nor training."""
+    found: list[Segmenters] = []
+
+    def fake(_: object, cases: Sequence[Case], have: Sequence[str], want: Sequence[str], __: object) -> Segmenters:
+        found.append(drawn_segmenters.pair(have, want, {"cases": [case.id for case in cases]}))
+        return found[-1]
+
+    monkeypatch.setattr("polycontrast.metrics.measures.find_spec", lambda _: True)
+    monkeypatch.setattr(downstream, "open_segmenters", fake)
+    return found
+
+
+def shown(segmenters: Segmenters) -> tuple[int, int]:
+    """How often each of the two was used."""
+    return len(segmenters.full.shown), len(segmenters.alone.shown)  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("here")
+def test_inputs_without_synthetic_images_are_segmented_once_for_all_systems(
+    setting: Setting, tmp_path: Path, opened: list[Segmenters]
+) -> None:
+    out, told = tmp_path / "out", list[str]()
+    systems = {name: models.make_run(tmp_path / name, seed=seed) for seed, name in enumerate(("one", "other"))}
+    judged = replace(setting, downstream=True)
+    result = compare(systems, judged, out, tell=lambda _: None)
+    assert list(result["downstream"]) == ["one", "other", "T2 only", "real images", "zero-filled"]
+    assert shown(opened[0]) == (2 * (3 + 1), 2)  # two cases: real, zero-filled and synthetic, and synthetic again
+    assert compare(systems, judged, out, tell=told.append) == result
+    assert shown(opened[1]) == (0, 0)
+    assert not [line for line in told if "judging Tiny" in line]
+    assert "## Downstream segmentation" in (out / "compare.md").read_text(encoding="utf-8")
+
+    file = out / "one" / "evaluation" / "summary.json"
+    assert read_json(file)["downstream"]["segmenters"] == [{"cases": ["Tiny_1"]}] * 2
+    write_json(setting.split, {"gan": ["Tiny_0"], "test": ["Tiny_2", "Tiny_3"]})
+    compare(systems, judged, out, tell=lambda _: None)
+    assert shown(opened[2]) == (2 * (3 + 1), 2)  # these have learnt from others
+    assert read_json(file)["downstream"]["segmenters"] == [{"cases": ["Tiny_0"]}] * 2
+
+
+def test_without_monai_it_is_said_before_anything_is_made(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polycontrast.metrics.measures.find_spec", lambda name: name != "monai" or None)
+    with pytest.raises(UserError, match="MONAI is not installed"):
+        compare({"one": tiny.recipe()}, replace(setting, downstream=True), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_judged_cases_are_not_averaged_into_their_mean_image(setting: Setting, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the role gan is judged, and the mean image is made of its cases"):
+        compare({"one": tiny.recipe()}, replace(setting, role="gan"), tmp_path / "out")
+
+
+@pytest.mark.usefixtures("here")
+def test_every_failure_is_told_and_tried_again(tmp_path: Path) -> None:
+    """A case that lacks what is given, one that lacks the truth; then both are mended."""
+    data, run, lost = tmp_path / "data", models.make_run(tmp_path / "run"), tmp_path / "split.json"
+    for seed, (name, changed) in enumerate({"G": {}, "A": {"t2": None}, "B": {"t1": None}, "C": {}}.items()):
+        tiny.draw_case(data, name, seed, **changed)
+    write_json(lost, {"gan": ["G"], "test": ["A", "B", "C"]})
+    setting, out = Setting(data, lost, want=WANT, progress=False), tmp_path / "out"
+    result = compare({"mine": run}, setting, out, tell=lambda _: None)
+    first, second = result["failures"]["mine"]
+    assert first.startswith("A: ")
+    assert second == "B, T1: no truth: the case has no T1"
+    before = stamps(out)["mine/evaluation/summary.json"]
+    for seed, name in enumerate("GABC"):
+        tiny.draw_case(data, name, seed)
+    result = compare({"mine": run}, setting, out, tell=lambda _: None)
+    assert result["failures"] == {}
+    assert stamps(out)["mine/evaluation/summary.json"] > before
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("changed", ["protocols", "regions", "cases.csv"])
+def test_an_evaluation_by_other_protocols_is_made_again(setting: Setting, tmp_path: Path, changed: str) -> None:
+    run, out = models.make_run(tmp_path / "run"), tmp_path / "out"
+    first = compare({"mine": run}, setting, out, tell=lambda _: None)
+    file = out / "mine" / "evaluation" / "summary.json"
+    table, whole, summary = (file.parent / "cases.csv").read_text(), read_json(file), read_json(file)
+    if changed == "protocols":
+        summary["protocols"]["brasyn"]["mask"] = "another"
+    elif changed == "regions":
+        del summary["results"]["polycontrast"]["T1"]["synthetic"]["ring"]
+    else:
+        (file.parent / "cases.csv").write_text("case,protocol,flag\nTiny_2,unknown,\n")
+    write_json(file, summary)
+    assert compare({"mine": run}, setting, out, tell=lambda _: None) == first
+    assert read_json(file) == whole
+    assert (file.parent / "cases.csv").read_text() == table
 
 
 @pytest.mark.usefixtures("here")

@@ -15,7 +15,7 @@ from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import summarise
 from polycontrast.metrics.tables import Row
-from polycontrast.workflows import costs
+from polycontrast.workflows import costs, folds
 from polycontrast.workflows.folds import compare_folds, joined, split_files
 from polycontrast.workflows.setting import Setting
 
@@ -70,6 +70,15 @@ def test_every_case_is_judged_once_and_statistics_are_over_cases(setting: Settin
     assert "**Folds**: 2, of 2, 2 judged cases" in (out / "compare.md").read_text(encoding="utf-8")
     with (out / "compare.csv").open() as file:
         assert {row["n"] for row in csv.DictReader(file) if row["region"] == "brain"} == {"4"}
+
+
+def test_each_fold_has_segmenters_of_its_own(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path | None] = []
+    monkeypatch.setattr(folds, "compare", lambda _, setting, *__, **___: asked.append(setting.segmenter))
+    monkeypatch.setattr(folds, "joined", lambda *_: {})
+    for folder in (tmp_path / "kept", None):
+        compare_folds({"first": tiny.pairwise()}, replace(setting, segmenter=folder), 2, tmp_path / "out")
+    assert asked == [tmp_path / "kept" / "fold_1", tmp_path / "kept" / "fold_2", None, None]
 
 
 def fold(out: Path, number: int, psnr: dict[str, dict[str, float]], **changed: Any) -> dict[str, Any]:

@@ -68,11 +68,16 @@ def test_an_exact_image_is_left_out_and_the_result_can_be_written(tmp_path: Path
     write_json(tmp_path / "found.json", found)
 
 
-@pytest.mark.parametrize(("systems", "against"), [({"old": SYSTEMS["old"]}, "old"), (SYSTEMS, "failed")])
-def test_nothing_to_test_is_no_section(systems: dict[str, list[Row]], against: str) -> None:
-    found = compared(systems, against)
-    assert found == {"against": against, "tests": {}}
+def test_nothing_to_test_is_no_section() -> None:
+    found = compared({"old": SYSTEMS["old"]}, "old")
+    assert found == {"against": "old", "failed": False, "tests": {}}
     assert markdown(found, ["T1"]) == ""
+
+
+def test_a_reference_that_failed_is_told_in_the_section() -> None:
+    found = compared(SYSTEMS, "lost")
+    assert found == {"against": "lost", "failed": True, "tests": {}}
+    assert markdown(found, ["T1"]) == "## Significance\n\nNo tests: the reference lost failed.\n\n"
 
 
 def test_the_section_says_how_small_a_p_can_be() -> None:

@@ -50,6 +50,8 @@ def run(
         raise UserError(f"no size {size!r}", hint=f"there are: {', '.join(SIZES)}")
     if (split is None) == (folds is None):
         raise UserError("give either --split or --folds", hint="--folds 5 makes its own splits and keeps them below -o")
+    if segmenter is not None and not downstream:
+        raise UserError("--segmenter is of use with --downstream alone", hint="add --downstream, or leave it out")
     trained = [name.strip() for name in systems.split(",") if name.strip()]
     entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in trained}
     for text in runs or ():

@@ -1,14 +1,22 @@
 """polycontrast eval: how good synthetic volumes are, beside the controls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from polycontrast.io.layout import Case
     from polycontrast.metrics.downstream import Segmenters
+    from polycontrast.metrics.evaluate import Evaluation
+    from polycontrast.workflows.brasyn import Drawn
+
+ROLE, TRAIN_ROLE, HAVE = "test", "train", "t2"  # where nothing else is asked for
+NEEDS = (  # an option, and that without which it would do nothing
+    ("--segmenter", "--downstream"), ("--train-role", "--downstream"), ("--role", "--split"), ("--fit-role", "--split"),
+    ("--fit-role", "-i"), ("--protocol", "-i"),
+)  # fmt: skip
+ALL_OF_A_CASE = ("--have", "--want", "--downstream")  # what says something of every contrast, of which --drop takes one
 
 
 def run(
@@ -16,12 +24,15 @@ def run(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where report, tables and pictures are written.")],
     synthetic: Annotated[Path | None, typer.Option("-i", "--input", help="Folder that holds *_synth.nii.gz.")] = None,
     want: Annotated[str | None, typer.Option(help="Contrasts judged; those found by default.")] = None,
-    have: Annotated[str, typer.Option(help="What the system was given; the first is the control 'copy'.")] = "t2",
+    have: Annotated[
+        str | None, typer.Option(help="What the system was given, t2 by default; the first is the control 'copy'.")
+    ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; without it every case is judged.")] = None,
-    role: Annotated[str, typer.Option(help="The role that is judged.")] = "test",
+    role: Annotated[str | None, typer.Option(help="The role that is judged; test by default.")] = None,
     fit_role: Annotated[
-        str, typer.Option(help="The role that the mean image and NIQE's model of MR slices are made of.")
-    ] = "gan",
+        str | None,
+        typer.Option(help="The role that the mean image and NIQE's model of MR slices are made of; gan by default."),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(help="brasyn, dai2020, slice-max, with commas: beside polycontrast. By default brasyn."),
@@ -30,7 +41,7 @@ def run(
     segmenter: Annotated[
         Path | None, typer.Option(help="Folder of its segmenters; trained if it is empty. OUT/segmenter by default.")
     ] = None,
-    train_role: Annotated[str, typer.Option(help="The role that they are trained on.")] = "train",
+    train_role: Annotated[str | None, typer.Option(help="The role that they are trained on; train by default.")] = None,
     drop: Annotated[
         str | None,
         typer.Option(help="official: BraSyn's drop list, one contrast a case. Without -i the cases are handed out."),
@@ -41,26 +52,46 @@ def run(
     from polycontrast.cli.command import command
     from polycontrast.cli.names import names
     from polycontrast.contrasts import DEFAULT
-    from polycontrast.errors import EXIT_SOME_FAILED
-    from polycontrast.metrics.evaluate import JUDGED, evaluate
+    from polycontrast.metrics.evaluate import FIT_ROLE, JUDGED, contrasts_in, evaluate
+    from polycontrast.metrics.measures import require_packages
+    from polycontrast.workflows.brasyn import draw
+    from polycontrast.workflows.cohort import check_apart
 
+    _check({
+        "-i": synthetic, "--want": want, "--have": have, "--split": split, "--role": role, "--fit-role": fit_role,
+        "--protocol": protocol, "--downstream": downstream, "--segmenter": segmenter, "--train-role": train_role,
+        "--drop": drop,
+    })  # fmt: skip
+    require_packages(downstream=downstream)
     tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: typer.echo(text, err=True))
-    _check(synthetic, drop, downstream, segmenter)
-    cases = _cases(data, split, role) if drop else []
-    drops = _drops(cases)
+    role, fit_role, given, wanted = role or ROLE, fit_role or FIT_ROLE, names(have or HAVE) or (), names(want)
+    drawn = draw(data, split, role) if drop else None
     if synthetic is None:
-        _hand_out(cases, drops, out)
+        assert drawn is not None  # or `_check` would have ended it
+        _hand_out(drawn, out)
         return
-    given, asked = names(have) or (), [] if protocol is None else [name.strip() for name in protocol.split(",")]
-    folder = segmenter or out / "segmenter"
-    segmenters = _segmenters(folder, data, split, train_role, given, tell) if downstream else None
+    if split is not None:
+        check_apart(role, fit_role, "the mean image is made of", "name another with --fit-role")
+    segmenters = None
+    if downstream:
+        folder, contrasts = segmenter or out / "segmenter", wanted or contrasts_in(synthetic)
+        segmenters = _segmenters(folder, data, split, role, train_role or TRAIN_ROLE, given, contrasts, tell)
+    asked = [name.strip() for name in protocol.split(",")] if protocol else []
     result = evaluate(
-        synthetic, data, out, want=names(want), split=split, role=role, have=DEFAULT if drop else given,
-        fit_role=fit_role, protocols=("polycontrast", *asked) if asked else JUDGED, drops=drops or None,
-        segmenters=segmenters, command=command(), notify=lambda case: tell(f"judging {case}"),
+        synthetic, data, out, want=drawn.contrasts if drawn else wanted, split=split, role=role,
+        have=DEFAULT if drawn else given, fit_role=fit_role, protocols=("polycontrast", *asked) if asked else JUDGED,
+        drops=drawn.drops if drawn else None, segmenters=segmenters, command=command(),
+        notify=lambda case: tell(f"judging {case}"),
     )  # fmt: skip
-    if drop:
-        _submit(cases, drops, synthetic, out)
+    if drawn is not None:
+        _submit(drawn, synthetic, out)
+    _end(result)
+
+
+def _end(result: "Evaluation") -> None:
+    from polycontrast.errors import EXIT_SOME_FAILED
+
+    out = result.out
     typer.echo((out / "summary.md").read_text(encoding="utf-8"))
     typer.echo(f"the report: {out / 'report.html'}; tables and pictures beside it")
     if result.failures:
@@ -68,59 +99,61 @@ def run(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _check(synthetic: Path | None, drop: str | None, downstream: bool, segmenter: Path | None) -> None:
-    """UserError for options that do not go together."""
+def _check(given: Mapping[str, object]) -> None:
+    """UserError for options that do not go together, or would do nothing. given: by name, as they came."""
     from polycontrast.errors import UserError
 
-    if drop not in (None, "official"):
-        raise UserError(f"no drop list is called {drop!r}", hint="--drop official is BraSyn's")
-    if drop and downstream:
-        raise UserError("--drop takes another contrast of every case, --downstream all of them", hint="choose one")
-    if synthetic is None and not drop:
+    there = {name for name, value in given.items() if value not in (None, False)}
+    if given["--drop"] not in (None, "official"):
+        raise UserError(f"no drop list is called {given['--drop']!r}", hint="--drop official is BraSyn's")
+    if not there & {"-i", "--drop"}:
         raise UserError("there is nothing to judge", hint="name the folder of synthetic volumes with -i")
-    if segmenter is not None and not downstream:
-        raise UserError("--segmenter is of use with --downstream alone", hint="add --downstream, or leave it out")
+    for option in [option for option in ALL_OF_A_CASE if {option, "--drop"} <= there]:
+        found = f"--drop gives all but one contrast of each case, another of each; {option} speaks of all cases"
+        raise UserError(found, hint="choose one")
+    for option, needed in NEEDS:
+        if option in there and needed not in there:
+            found = f"{option} is of use with {needed} alone"
+            raise UserError(found, hint=f"add {needed}, or leave {option} out")
 
 
-def _cases(data: Path, split: Path | None, role: str) -> "list[Case]":
-    from polycontrast.workflows.cohort import cases_of
+def _hand_out(drawn: "Drawn", out: Path) -> None:
+    from polycontrast.errors import EXIT_SOME_FAILED
+    from polycontrast.workflows.brasyn import hand_out
 
-    return cases_of(data, split, role)
-
-
-def _drops(cases: "list[Case]") -> dict[str, str]:
-    from polycontrast.metrics.brasyn import official_drops
-
-    return official_drops(case.id for case in cases)
-
-
-def _hand_out(cases: "list[Case]", drops: dict[str, str], out: Path) -> None:
-    from polycontrast.metrics.brasyn import pseudo_validation
-
-    folder = out / "pseudo_validation"
-    pseudo_validation(cases, drops, folder)
-    typer.echo(f"{len(cases)} cases, each without one contrast: {folder}\nsynthesise what lacks, and judge it with -i")
+    folder = hand_out(drawn, out)
+    typer.echo(f"{len(drawn.cases)} cases, each without one contrast: {folder}")
+    typer.echo("synthesise what lacks, and judge it with -i")
+    for case, reason in drawn.left_out.items():
+        typer.echo(f"{case} is not handed out: {reason}", err=True)
+    if drawn.left_out:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _submit(cases: "list[Case]", drops: dict[str, str], synthetic: Path, out: Path) -> None:
-    from polycontrast.metrics.brasyn import submission
-    from polycontrast.metrics.evaluate import finder
+def _submit(drawn: "Drawn", synthetic: Path, out: Path) -> None:
+    from polycontrast.workflows.brasyn import submit
 
-    missing = submission(cases, drops, finder(synthetic), out / "submission")
-    typer.echo(f"{len(cases) - len(missing)} volumes to submit: {out / 'submission'}")
+    folder, number = submit(drawn, synthetic, out)
+    typer.echo(f"{number} volumes to submit: {folder}")
 
 
 def _segmenters(
-    folder: Path, data: Path, split: Path | None, role: str, have: tuple[str, ...], tell: Callable[[str], None]
+    folder: Path,
+    data: Path,
+    split: Path | None,
+    judged: str,
+    role: str,
+    have: tuple[str, ...],
+    want: tuple[str, ...],
+    tell: Callable[[str], None],
 ) -> "Segmenters":
     """Those in the folder, or new ones trained on the cases of this role."""
-    from polycontrast.contrasts import DEFAULT
     from polycontrast.errors import UserError
     from polycontrast.metrics.downstream import open_segmenters
-    from polycontrast.workflows.cohort import cases_of
+    from polycontrast.workflows.cohort import cases_of, check_apart
 
     if split is None:
         hint = f"name cases with the role {role} in a split file, and give it with --split"
         raise UserError("--downstream trains a segmenter on cases that are not judged", hint)
-    want = [contrast for contrast in DEFAULT if contrast not in have]
+    check_apart(judged, role, "the segmenters are trained on", "name another with --train-role")
     return open_segmenters(folder, cases_of(data, split, role), have, want, tell)

@@ -22,10 +22,11 @@ _VISITS = (
 )
 
 
-def subject(case: Case) -> str:
-    """Whose visit a case is; of an id that no convention knows, the id itself."""
-    matches = (re.fullmatch(pattern, case.id, re.IGNORECASE) for pattern in _VISITS)
-    return next((match[1] for match in matches if match), case.id)
+def subject(case: Case | str) -> str:
+    """Whose visit a case is, told by its id; of an id that no convention knows, the id itself."""
+    id = case if isinstance(case, str) else case.id
+    matches = (re.fullmatch(pattern, id, re.IGNORECASE) for pattern in _VISITS)
+    return next((match[1] for match in matches if match), id)
 
 
 def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) -> dict[str, list[str]]:
@@ -95,6 +96,9 @@ def read_roles(file: Path) -> dict[str, list[str]]:
         raise UserError("not a split file", hint='expected {"role": ["case", ...], ...}', path=file)
     seen: dict[str, str] = {}
     for role, cases in roles.items():
+        if len(set(cases)) < len(cases):
+            twice = next(case for case in cases if cases.count(case) > 1)
+            raise UserError(f"case {twice} stands twice under {role}", hint="name it once", path=file)
         for case in cases:
             if seen.setdefault(case, role) != role:
                 found = f"case {case} has two roles, {seen[case]} and {role}"

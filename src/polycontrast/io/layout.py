@@ -120,7 +120,7 @@ def find_cases(source: str | Path, flawed: dict[str, str] | None = None) -> list
     cases = []
     for id, images in _grouped(known).items():
         try:
-            cases.append(_case(id, images, overrides))
+            cases.append(_case(id, images, overrides, source))
         except UserError as error:
             if flawed is None:
                 raise
@@ -201,14 +201,16 @@ def _grouped(images: list[Named]) -> dict[str, list[Named]]:
     return {f"{grade}_{case}" if uses[case] > 1 and grade else case: group for (case, grade), group in groups.items()}
 
 
-def _case(id: str, images: list[Named], overrides: dict[str, str]) -> Case:
-    """One case of its images; UserError naming both if two files hold the same."""
+def _case(id: str, images: list[Named], overrides: dict[str, str], source: Path) -> Case:
+    """One case of its images; UserError naming both if two files hold the same, as they lie in the source: reasons are
+    kept in tables that others will see."""
     held: dict[str, Named] = {}
     for image in images:
         other = held.setdefault(image.holds, image)
         if other is not image:
-            found = f"case {id} has two files for {image.holds}: {other.path} and {image.path}"
-            raise UserError(found, hint="remove one, or name the right one in a CSV")
+            one, two = (file.path.relative_to(source).as_posix() for file in (other, image))
+            found = f"case {id} has two files for {image.holds}: {one} and {two}"
+            raise UserError(found, hint="remove one, or name the right one in a CSV", path=source)
     seg = held.pop(SEGMENTATION, None)
     first = next((image for image in images if image.holds != SEGMENTATION), images[0])
     ordered = {name: held[name].path for name in contrasts.SPELLINGS if name in held}

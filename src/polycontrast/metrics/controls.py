@@ -19,7 +19,7 @@ from polycontrast.io.layout import Case
 from polycontrast.io.volume import Array, Geometry
 from polycontrast.metrics import niqe
 from polycontrast.metrics.niqe import NiqeModel
-from polycontrast.metrics.reference import Real, load, same_grid
+from polycontrast.metrics.reference import Real, check_images, load, same_grid
 from polycontrast.metrics.threads import one_blas_thread
 
 CONTROLS = ("copy", "mean image", "constant")
@@ -118,6 +118,7 @@ def _grids(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, str]]:
     grids, unreadable = {}, {}
     for case in cases:
         try:
+            check_images(case)
             grids[case.id] = formats.read_geometry(next(iter(case.contrasts.values())))
         except UserError as error:
             unreadable[case.id] = error.message

@@ -30,7 +30,7 @@ from polycontrast.metrics import statistics
 from polycontrast.metrics.protocols import Values
 from polycontrast.metrics.reference import Real, Spacing
 from polycontrast.metrics.segmenter import Notify, Segmenter, SegmenterConfig, opened, truth
-from polycontrast.metrics.tables import plain, write_csv
+from polycontrast.metrics.tables import of_others, plain, write_csv
 
 REAL, SYNTHETIC, ZERO = "real", "synthetic", "zero-filled"  # beside "<given> only"
 FILE = "downstream.csv"
@@ -115,6 +115,16 @@ def judge_case(
     return outcomes
 
 
+def lacking(real: Real, synthetic: Mapping[str, Array], segmenters: Segmenters) -> list[str]:
+    """What the synthetic input of a case that can be judged is missing: ["synthetic FLAIR"]; nothing if it is whole."""
+    if not real.told:
+        return []
+    given = segmenters.alone.config.contrasts
+    wanted = {name: ("real", real.images) if name in given else (SYNTHETIC, synthetic)
+              for name in segmenters.full.config.contrasts}  # fmt: skip
+    return [f"{kind} {name}" for name, (kind, images) in wanted.items() if name not in images]
+
+
 def dice(reference: Mask, mask: Mask) -> float | None:
     """2 |A and B| / (|A| + |B|), in [0, 1] (Dice 1945); None if the reference is empty."""
     if not reference.any():
@@ -164,8 +174,9 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         for name in [other for other in columns if other != SYNTHETIC]:
             place = differences.setdefault(name, {}).setdefault(region, {})
             place[measure] = plain(asdict(statistics.paired_difference(columns[SYNTHETIC], columns[name])))
-        tested = statistics.compare_systems(columns, SYNTHETIC)
-        significance.setdefault(region, {})[measure] = {name: plain(asdict(one)) for name, one in tested.items()}
+        significance.setdefault(region, {})[measure] = {
+            name: plain(asdict(one.turned())) for name, one in statistics.compare_systems(columns, SYNTHETIC).items()
+        }
     return {
         "description": DESCRIPTION, "units": UNITS, "results": results, "differences": differences,
         "significance": significance,
@@ -204,7 +215,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     for key, label, spread in (("results", "{}", "sd"), ("differences", "synthetic minus {}", "interval")):
         lines = [
             f"| {region} | {label.format(name)} | {stats['dice']['n']} | "
-            + " | ".join(_cell(stats[measure], spread) for measure in measures) + " |\n"
+            + " | ".join(of_others(_cell(stats[m], spread), stats[m], stats["dice"]["n"]) for m in measures) + " |\n"
             for region in REGIONS
             for name, by_region in summary[key].items()
             if (stats := by_region.get(region))
@@ -265,13 +276,18 @@ def _values(reference: Mask | None, mask: Mask, spacing: Spacing, region: str) -
 
 
 def _series(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], dict[str, list[float | None]]]:
-    """Values per (region, measure) and input, in the order of the cases, None where missing."""
+    """Values per (region, measure) and input, a patient each, in the order of the cases, None where missing."""
     cases, inputs = (list(dict.fromkeys(getattr(o, key) for o in outcomes)) for key in ("case", "input"))
     found = {(o.region, o.input, o.case): o.values for o in outcomes}
     nothing: Values = dict.fromkeys(UNITS)
     return {
         (region, measure): {
-            name: [found.get((region, name, case), nothing)[measure] for case in cases] for name in inputs
+            name: list(
+                statistics.by_patient(
+                    {case: found.get((region, name, case), nothing)[measure] for case in cases}
+                ).values()
+            )
+            for name in inputs
         }
         for region in REGIONS
         for measure in UNITS

@@ -22,14 +22,24 @@ from polycontrast.metrics.controls import Fitted
 from polycontrast.metrics.looks import Look
 from polycontrast.metrics.measures import require_packages
 from polycontrast.metrics.protocols import PROTOCOLS, Protocol, Values
-from polycontrast.metrics.reference import SEGMENTATION, Real, Reference, load, read_prediction, reference, same_grid
-from polycontrast.metrics.tables import SUMMARY, SYSTEM, Failure, Row
+from polycontrast.metrics.reference import (
+    COPY,
+    SEGMENTATION,
+    Real,
+    Reference,
+    load,
+    read_prediction,
+    reference,
+    same_grid,
+)
+from polycontrast.metrics.tables import NIQE_MODELS, SUMMARY, SYSTEM, Failure, Row
 from polycontrast.metrics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome, Segmenters
 
 SUFFIX = "_synth.nii.gz"
+DOWNSTREAM = "downstream"  # its place among the failures of a case
 FIT_ROLE = "gan"  # the mean image and the NIQE models are made of these cases, unless told otherwise
 JUDGED = ("polycontrast", "brasyn")  # the honest protocol, and the one that rescales each image by itself
 THREADS = 2
@@ -118,12 +128,14 @@ def evaluate(
     notify: called with each case's id.
 
     Writes `cases.csv`, `failures.csv` if any, `summary.md`, `report.html` with its charts and mosaics as files and,
-    last of all, `summary.json` into `out`. Raises UserError if there is nothing to judge.
+    last of all, `summary.json` into `out`, in place of an earlier evaluation's. Raises UserError if there is nothing to
+    judge, or nothing given.
     """
     require_packages()
     by_name, find_volume, known = chosen(protocols), finder(synthetic), known or Known()
-    contrasts = canonical_set(want) if want else _contrasts_in(_synthetic_files(synthetic))
-    given = canonical_set(have)
+    contrasts = canonical_set(want) if want else contrasts_in(synthetic)
+    if not (given := canonical_set(have)):
+        raise UserError("no given contrast is named", hint="name what the system was given, such as t2")
     flawed: dict[str, str] = {}
     cases = {case.id: case for case in find_cases(data, flawed)}
     judged, fitting = roles_of(split, role, fit_role) if split else (sorted({*cases, *flawed}), [])
@@ -141,28 +153,49 @@ def evaluate(
         "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
         "judged": judged, "fitted": fitting,
         "mean_image": {"role": fit_role if split else None} | controls.describe(fitted.mean_image, found.off_grid),
+        "niqe_mr": {contrast: model.about for contrast, model in fitted.niqe.items()},
     }  # fmt: skip
-    summary = tables.summarise_rows(found.rows, found.failures, facts)
-    _write(out, plan, found, summary, command)
+    summary = _write(out, plan, found, facts, command)
     return Evaluation(found.rows, found.failures, found.outcomes, summary, out)
 
 
-def _write(out: Path, plan: _Plan, found: _Found, summary: dict[str, Any], command: str) -> None:
-    """Everything into `out`, the summary last of all: then it is whole."""
-    segmented = ""
-    if plan.segmenters is not None:
+def summarised(
+    out: Path,
+    rows: Sequence[Row],
+    failures: Sequence[Failure],
+    facts: Mapping[str, Any],
+    outcomes: "Sequence[Outcome] | None",
+) -> dict[str, Any]:
+    """The summary of an evaluation, whose tables are written into `out` in place of an earlier one's: `cases.csv`,
+    `summary.md`, `failures.csv` if any and, with outcomes (None: there was no segmenter), `downstream.csv`.
+
+    The caller writes it as `SUMMARY`, which tells that an evaluation is whole, when all else is there.
+    """
+    tables.clear(out)
+    summary, segmented = tables.summarise_rows(rows, failures, facts), ""
+    if outcomes is not None:
         from polycontrast.metrics import downstream
 
-        summary["downstream"] = downstream.summarise(found.outcomes)
+        summary["downstream"] = downstream.summarise(outcomes)
         segmented = f"## Downstream segmentation\n\n{downstream.markdown(summary['downstream'])}\n"
-        downstream.write(out, found.outcomes)
-    tables.write(out, found.rows, found.failures, summary, segmented)
+        downstream.write(out, outcomes)
+    tables.write(out, rows, failures, summary, segmented)
+    return summary
+
+
+def _write(out: Path, plan: _Plan, found: _Found, facts: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """Everything into `out`, the summary last of all: then it is whole."""
+    outcomes = None if plan.segmenters is None else found.outcomes
+    summary = summarised(out, found.rows, found.failures, facts, outcomes)
+    if plan.fitted.niqe:
+        write_json(out / NIQE_MODELS, {contrast: model.to_dict() for contrast, model in plan.fitted.niqe.items()})
     for contrast, name, case_id in gallery.choose(found.rows):
         given = _given(plan, case_id)
         path = out / f"{name}_{slug(contrast)}.png"
         gallery.draw(path, name, load(plan.cases[case_id], given), given, contrast, plan.find(case_id, contrast))
     report.write(out, summary, found.rows, found.failures, found.looks, command, found.outcomes)
     write_json(out / SUMMARY, summary)
+    return summary
 
 
 def chosen(names: Sequence[str]) -> tuple[Protocol, ...]:
@@ -188,7 +221,7 @@ def finder(synthetic: Path) -> Callable[[str, str], Path]:
         found = files.get(name, [])
         if len(found) != 1:
             what = "no prediction" if not found else f"{len(found)} predictions"
-            hint = "run `polycontrast synth` again"
+            hint = "keep one of them" if found else "run `polycontrast synth` again"
             raise UserError(f"{what}: {name} is expected once", hint=hint, path=synthetic)
         return found[0]
 
@@ -202,8 +235,9 @@ def _judge_case(case_id: str, plan: _Plan, found: _Found) -> None:
     except UserError as error:
         found.failures += [_failure(case_id, contrast, error) for contrast in wanted]
         return
-    if SEGMENTATION in real.flaws:  # the brain can be judged all the same
-        found.failures.append(Failure(case_id, SEGMENTATION, real.flaws[SEGMENTATION]))
+    for part in (SEGMENTATION, COPY):  # the contrasts can be judged all the same
+        if part in real.flaws:
+            found.failures.append(Failure(case_id, part, real.flaws[part]))
     mean_image = plan.fitted.mean_image
     if mean_image is not None and not same_grid(mean_image.geometry, real.geometry):
         found.off_grid.append(case_id)
@@ -211,19 +245,30 @@ def _judge_case(case_id: str, plan: _Plan, found: _Found) -> None:
     for contrast in wanted:
         try:
             against = reference(real, contrast, plan.fitted.niqe.get(contrast))
-            made[contrast] = read_prediction(plan.find(case_id, contrast), real)
+            image = read_prediction(plan.find(case_id, contrast), real)
+            rows, seen = _rows(real, against, image, plan), looks.look(case_id, against, image)
         except UserError as error:
             found.failures.append(_failure(case_id, contrast, error))
             continue
-        found.rows += _judge(real, against, made[contrast], plan)
-        found.looks.append(looks.look(case_id, against, made[contrast]))
-    if plan.segmenters is not None and made:
-        from polycontrast.metrics import downstream
+        made[contrast] = image
+        found.rows += rows
+        found.looks.append(seen)
+    _segment(real, made, plan, found)
 
+
+def _segment(real: Real, made: Mapping[str, Array], plan: _Plan, found: _Found) -> None:
+    """Judge a case by segmentation, if that is asked for and anything of it was made; say what its input lacks."""
+    if plan.segmenters is None:
+        return
+    from polycontrast.metrics import downstream
+
+    if missing := downstream.lacking(real, made, plan.segmenters):
+        found.failures.append(Failure(real.id, DOWNSTREAM, f"no {', no '.join(missing)}"))
+    if made:
         found.outcomes += downstream.judge_case(real, made, plan.segmenters, plan.known.outcomes)
 
 
-def _judge(real: Real, against: Reference, image: Array, plan: _Plan) -> list[Row]:
+def _rows(real: Real, against: Reference, image: Array, plan: _Plan) -> list[Row]:
     """The rows of the system and of its controls, several of them judged at once."""
     known = plan.known.by_place
     systems = {SYSTEM: image} | controls.predictions(against.contrast, real, plan.fitted.mean_image)
@@ -266,7 +311,9 @@ def _synthetic_files(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _contrasts_in(files: dict[str, list[Path]]) -> tuple[str, ...]:
+def contrasts_in(synthetic: Path) -> tuple[str, ...]:
+    """The contrasts of the synthetic volumes below a folder, sorted; a UserError if there is none."""
+    files = _synthetic_files(synthetic)
     names = {find(name.removesuffix(SUFFIX).rpartition("_")[2]) for name in files}
     return tuple(sorted(name for name in names if name))
 

@@ -2,11 +2,13 @@
 brain."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from polycontrast import pictures
+from polycontrast.errors import UserError
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.reference import Real, read_prediction
+from polycontrast.metrics.reference import Real, read_beside, read_prediction
 from polycontrast.metrics.tables import SYSTEM, Row
 
 
@@ -25,7 +27,7 @@ def choose(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 
 def draw(path: Path, name: str, real: Real, given: str, contrast: str, file: Path) -> None:
-    """The mosaic input, synthetic, real, difference and, if there is one, confidence, through the lesion or the brain.
+    """The mosaic input, synthetic, real, difference and, if it can be read, confidence, through lesion or brain.
 
     file: the synthetic volume; its confidence map, if any, is `..._confidence.nii.gz` beside it.
     """
@@ -33,9 +35,8 @@ def draw(path: Path, name: str, real: Real, given: str, contrast: str, file: Pat
     shown = {given: real.given} if real.given is not None else {}
     made = f"{contrast} from {given}" if given else f"synthetic {contrast}"
     shown |= {made: image, f"real {contrast}": truth, "difference": image - truth}
-    confidence = file.with_name(file.name.replace("_synth.", "_confidence."))
-    if confidence.exists():
-        shown["confidence"] = read_prediction(confidence, real)
+    with suppress(UserError):  # absent, damaged or on another grid: it was not judged, the picture goes without
+        shown["confidence"] = read_beside(file.with_name(file.name.replace("_synth.", "_confidence.")), real)
     pictures.mosaic(
         path,
         shown,

@@ -153,8 +153,6 @@ def _brain_features(image: Array, brain: Mask, patch: int) -> tuple[NDArray[np.f
     slices, places = slices[::every], _places(inside[::every], patch)
     if not len(places):
         return none
-    if not len(places):
-        return none
     normalised, deviation = _local(slices)
     textured = np.mean(np.abs(_cut(normalised, places, patch)) > FLAT, axis=(1, 2)) >= TEXTURED
     if not textured.any():

@@ -20,12 +20,14 @@ from polycontrast.io.checks import check_same_grid
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Array, Geometry
 from polycontrast.metrics.regions import regions
+from polycontrast.metrics.similarity import check_range
 
 if TYPE_CHECKING:
     from polycontrast.metrics.niqe import NiqeModel
 
 PERCENTILES = (0.5, 99.5)
-SEGMENTATION = "segmentation"  # its place among the flaws of a case
+SEGMENTATION, COPY = "segmentation", "copy"  # their places among the flaws of a case
+HUGE = 1e6  # normalised units: beyond any image, and within what float32 can square
 Spacing = tuple[float, float, float]
 
 
@@ -36,7 +38,7 @@ class Real:
     given: the first given contrast, normalised inside its own brain, as a system sees it (None if the case lacks it).
     images: every contrast, normalised inside the case's brain, and intensities, the maps that did it. regions: masks by
     name (metrics/regions.py). told: the tumour's regions that the segmentation's values can tell, none without one.
-    flaws: why a contrast is not among the images, or the segmentation is not used.
+    flaws: why a contrast is not among the images, or the segmentation or the given contrast is not used.
     """
 
     id: str
@@ -65,10 +67,11 @@ class Real:
 
 
 def load(case: Case, given: str = "") -> Real:
-    """Read and normalise a case. Raises UserError for unreadable images and grids that differ.
+    """Read and normalise a case. Raises UserError for unreadable images, for none, and for grids that differ.
 
     A segmentation that cannot be used (unknown values, another grid) is a flaw: the brain can be judged without it.
     """
+    check_images(case)
     with ThreadPoolExecutor(2) as pool:  # unpacking is most of it, and releases Python's lock
         volumes = dict(zip(case.contrasts, pool.map(formats.read, case.contrasts.values()), strict=True))
     check_same_grid(volumes)
@@ -81,22 +84,32 @@ def load(case: Case, given: str = "") -> Real:
             intensities[name] = intensity.fit(array, brain)
         except UserError as error:
             flaws[name] = error.message
-    spacing, segmented = grid.canonical_spacing(geometry.affine), None
+    spacing, segmented, own = grid.canonical_spacing(geometry.affine), None, None
     try:
         segmented = _segmented(case, geometry)
     except UserError as error:
         flaws[SEGMENTATION] = error.message
+    try:
+        own = _own(raw[given]) if given in intensities else None
+    except UserError as error:
+        flaws[COPY] = f"the given {given}: {error.message}"
     return Real(
         id=case.id,
         geometry=geometry,
         spacing=spacing,
         regions=regions(brain, segmented, spacing),
         told=() if segmented is None else labels.told(case.labels),
-        given=_own(raw[given]) if given in intensities else None,
+        given=own,
         images={name: fit.apply(raw[name], brain) for name, fit in intensities.items()},
         intensities=intensities,
         flaws=flaws,
     )
+
+
+def check_images(case: Case) -> None:
+    """UserError if nothing but a segmentation is left of a case."""
+    if not case.contrasts:
+        raise UserError("the case has no images", hint="add them, or take its segmentation away too")
 
 
 def same_grid(a: Geometry, b: Geometry) -> bool:
@@ -139,24 +152,33 @@ class Reference:
 
 
 def reference(real: Real, contrast: str, niqe: "NiqeModel | None" = None) -> Reference:
-    """Raises UserError if the case has no such contrast or a constant one."""
+    """Raises UserError if the case has no such contrast, a constant one, or one that is flat but for a few voxels."""
     if contrast not in real.images:
         raise UserError(f"no truth: {real.flaws.get(contrast, f'the case has no {contrast}')}")
     truth = real.images[contrast]
     low, high = np.percentile(truth[real.brain], PERCENTILES)
+    check_range(float(high - low))
     return Reference(
         contrast, truth, real.intensities[contrast], real.regions, float(high - low), real.spacing, niqe
     )  # fmt: skip
 
 
 def read_prediction(path: Path, real: Real) -> Array:
-    """A synthetic volume as it was written. Raises UserError if unreadable, off the grid, not finite, or constant."""
-    volume = formats.read(path)
-    check_same_grid({"the truth": real.geometry, "the prediction": volume}, path)
-    image = _canonical(volume.array, volume.geometry)
+    """A synthetic volume as it was written. Raises UserError as `read_beside`, and if it is constant."""
+    image = read_beside(path, real)
     if np.ptp(image[real.brain]) == 0:
         raise UserError("the prediction is constant in the brain", hint="synthesise it again", path=path)
     return image
+
+
+def read_beside(path: Path, real: Real) -> Array:
+    """A volume made for a case, as it was written. UserError if unreadable, off the grid, not finite, or absurd."""
+    volume = formats.read(path)
+    check_same_grid({"the truth": real.geometry, "the prediction": volume}, path)
+    if (peak := float(np.abs(volume.array).max())) > HUGE:
+        hint = "write it as `polycontrast synth` does"
+        raise UserError(f"values of up to {peak:.2g}, where the brain's mean should be about 0.5", hint, path)
+    return _canonical(volume.array, volume.geometry)
 
 
 def _canonical(array: Array, geometry: Geometry) -> Array:

@@ -65,10 +65,16 @@ class SegmenterConfig:
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained network and how it was made."""
+    """A trained network and how it was made. cases: the ids of those that it was to be trained on."""
 
     network: nn.Module
     config: SegmenterConfig
+    cases: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What its description holds, `TOLD` beside the weights."""
+        return _told(self.config, self.cases)
 
     def __call__(self, images: Mapping[str, Array | None], brain: Mask, spacing: Spacing) -> dict[str, Mask]:
         """{"whole", "core", "enhancing": mask [X, Y, Z]}, each within the one before and all within the brain.
@@ -120,34 +126,62 @@ def truth(real: Real) -> dict[str, Mask | None]:
 
 
 def opened(folder: Path, cases: Sequence[Case], config: SegmenterConfig, notify: Notify = lambda _: None) -> Segmenter:
-    """The segmenter in `folder` if it was trained so and on these cases; else one trained now, and kept there.
+    """The segmenter in `folder`; one trained now, and kept there, if there is none.
 
-    Raises UserError as `trained` does, and if the kept weights cannot be read.
+    Raises UserError as `trained` does, if the one in the folder was trained otherwise or on other cases (others may
+    rely on it, and it took long), and if its weights cannot be read.
     """
     file, told = folder / WEIGHTS, folder / TOLD
-    made = {"rules": RULES, "config": asdict(config), "cases": [case.id for case in cases]}
-    if file.exists() and told.exists() and read_json(told) == json.loads(json.dumps(made)):
+    ids = tuple(case.id for case in cases)
+    if told.exists() and (differences := _differences(read_json(told), _told(config, ids))):
+        hint = "keep the new one in another folder: --segmenter FOLDER"
+        raise UserError(f"this segmenter is another one: {'; '.join(differences)}", hint, folder)
+    if file.exists() and told.exists():
         network = _network(config)
         try:
             load_model(network, file)
         except (SafetensorError, RuntimeError, OSError) as error:
             hint = "remove the folder: the segmenter is then trained anew"
             raise UserError(f"cannot be read as a segmenter's weights: {error}", hint, file) from None
-        return Segmenter(network.eval(), config)
+        return Segmenter(network.eval(), config, ids)
     segmenter = trained(cases, config, notify)
-    told.unlink(missing_ok=True)  # a kill between the two writes must not leave another one's description
     with atomic_write(file) as part:
         save_model(segmenter.network, str(part))  # DynUNet names each layer twice; it is stored once
-    write_json(told, made)
+    write_json(told, segmenter.told)
     return segmenter
+
+
+def _told(config: SegmenterConfig, cases: Sequence[str]) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps({"rules": RULES, "config": asdict(config), "cases": cases}))
+    return made
+
+
+def _differences(found: Any, asked: Mapping[str, Any]) -> list[str]:
+    """In which ways a segmenter's description is not the one that is asked for, in words."""
+    own, wanted = ({**one, **one.get("config", {})} if isinstance(one, dict) else {} for one in (found, asked))
+    return [
+        f"{key}: {_listed(own.get(key), value)}, asked for {_listed(value, own.get(key))}"
+        for key, value in wanted.items() if key != "config" and own.get(key) != value
+    ]  # fmt: skip
+
+
+def _listed(value: Any, other: Any) -> str:
+    """A value as text; of two lists what the other lacks, and five of that at most."""
+    if not (isinstance(value, list) and isinstance(other, list)):
+        return str(value)
+    apart = [str(one) for one in value if one not in other]
+    if not apart:
+        return f"{len(value)}{' in another order' if len(value) == len(other) else ''}"
+    return f"{len(value)} ({', '.join(apart[:5])}{' ...' if apart[5:] else ''})"
 
 
 def trained(cases: Sequence[Case], config: SegmenterConfig, notify: Notify = lambda _: None) -> Segmenter:
     """A segmenter trained on the real contrasts of these cases, on the CPU. The same seed and number of threads give
     the same bits. notify: called with a line every 50 steps.
 
-    Cases that lack a contrast or a segmentation are left out, and notify says so. A region that a case's segmentation
-    cannot tell is not learnt from that case. Raises UserError if no case is left or the patch does not fit the levels.
+    Cases that cannot be read, or lack a contrast or a segmentation, are left out, and notify says so. A region that a
+    case's segmentation cannot tell is not learnt from that case. Raises UserError if no case is left or the patch does
+    not fit the levels.
     """
     network, rng = _network(config), np.random.default_rng(config.seed)
     samples = _samples(cases, config, notify)
@@ -165,7 +199,7 @@ def trained(cases: Sequence[Case], config: SegmenterConfig, notify: Notify = lam
         if (step + 1) % NOTIFY_EVERY == 0 or step + 1 == config.steps:
             recent = np.mean(losses[-NOTIFY_EVERY:])
             notify(f"step {step + 1} of {config.steps}: loss {recent:.3f}, {time.monotonic() - started:.0f} s")
-    return Segmenter(network.eval(), config)
+    return Segmenter(network.eval(), config, tuple(case.id for case in cases))
 
 
 def sample(real: Real, config: SegmenterConfig) -> Sample:
@@ -184,7 +218,11 @@ def sample(real: Real, config: SegmenterConfig) -> Sample:
 def _samples(cases: Sequence[Case], config: SegmenterConfig, notify: Notify) -> list[Sample]:
     samples = []
     for case in cases:
-        real = load(case)
+        try:
+            real = load(case)
+        except UserError as error:
+            notify(f"case {case.id} teaches nothing: {error.message}")
+            continue
         missing = [name for name in config.contrasts if name not in real.images]
         if missing or not real.told:
             notify(f"case {case.id} teaches nothing: it has no {', '.join(missing) or 'segmentation that can be used'}")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polycontrast.data.split import subject
+
 RESAMPLES = 10_000
 LEVEL = 0.95
 MIN_PAIRS = 5  # of fewer no p is told: not even 5 can come below 0.0625
@@ -44,6 +46,15 @@ def summarise(values: Sequence[float | None], seed: int = 0) -> Summary:
         median=float(np.median(known)),
         interval=bootstrap_interval(known.tolist(), seed),
     )
+
+
+def by_patient(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """{case: value} -> {patient: mean over the patient's visits}, in the order of first visits; None where no visit has
+    a value. Visits of one patient are not independent, and no statistic here counts them as if they were."""
+    visits: dict[str, list[float]] = {}
+    for case, value in values.items():
+        visits.setdefault(subject(case), []).extend([] if value is None else [value])
+    return {patient: sum(known) / len(known) if known else None for patient, known in visits.items()}
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:

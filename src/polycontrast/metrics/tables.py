@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from polycontrast import __version__
+from polycontrast.contrasts import SPELLINGS, slug
 from polycontrast.errors import UserError
 from polycontrast.io.files import atomic_write
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS, Protocol, Values
-from polycontrast.metrics.statistics import LEVEL, RESAMPLES, compare_systems, paired_difference, summarise
+from polycontrast.metrics.statistics import LEVEL, RESAMPLES, by_patient, compare_systems, paired_difference, summarise
 
 SUMMARY, CASES, FAILURES = "summary.json", "cases.csv", "failures.csv"
+PICTURES = ("worst", "median", "best", "violins", "bland_altman", "spectrum", "joint_histogram")  # one per contrast
+NIQE_MODELS = "niqe_mr.json"
+OTHERS = ("report.html", NIQE_MODELS, "downstream.csv", "bland_altman.csv", "spectrum.csv", "joint_histogram.csv")
 SYSTEM = "synthetic"  # the row of what is judged, beside those of the controls
 SEED = 0
-HEADLINE = tuple(name for name in ("psnr", "ssim", "nmae", "vif") if name in METRICS)  # these first, in every table
+HEADLINE = ("psnr", "ssim", "nmae", "vif")  # these first, in every table
 MAIN = ("brain", "tumour")  # the regions of the headline
 KEYS = ("case", "contrast", "system", "protocol", "region")
 
@@ -73,17 +77,27 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
     }  # fmt: skip
 
 
+def clear(out: Path) -> None:
+    """Remove what an earlier evaluation left in `out` and a new one may not write again, the summary first: while it is
+    there, an evaluation is whole. Files of other names stay."""
+    pictures = (f"{name}_{slug(contrast)}.png" for contrast in SPELLINGS for name in PICTURES)
+    try:
+        for file in (out / name for name in (SUMMARY, FAILURES, *OTHERS, *pictures)):
+            if file.exists():
+                file.unlink()
+    except OSError as error:
+        found = f"a file of an earlier evaluation cannot be removed: {error.strerror}"
+        raise UserError(found, hint="choose another output folder", path=error.filename) from error
+
+
 def write(
     out: Path, rows: Sequence[Row], failures: Sequence[Failure], summary: Mapping[str, Any], more: str = ""
 ) -> None:
-    """`cases.csv`, `summary.md` and, if anything failed, `failures.csv`. `SUMMARY`, which tells that an evaluation is
-    whole, is removed: the caller writes it when all else is there. more: sections for summary.md."""
+    """`cases.csv`, `summary.md` and, if anything failed, `failures.csv`. more: sections for summary.md."""
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
     judged = [(*(getattr(r, key) for key in KEYS), *(_cell(r.values.get(c)) for c in columns), "") for r in rows]
     flagged = [(f.case, f.contrast, SYSTEM, "", "", *([""] * len(columns)), f.reason) for f in failures]
     write_csv(out / CASES, (*KEYS, *columns, "flag"), [*judged, *flagged])
-    for old in (SUMMARY, FAILURES):  # of an earlier evaluation
-        (out / old).unlink(missing_ok=True)
     if failures:
         write_csv(out / FAILURES, ("case", "contrast", "reason"), [(f.case, f.contrast, f.reason) for f in failures])
     with atomic_write(out / "summary.md") as part:
@@ -173,10 +187,15 @@ def _table(
         for region in regions:
             for system in [s for s in systems if s in by_system]:
                 stats = by_system[system][region]
-                cells = [_text(stats[name], cell, digits(name)) for name in columns]
                 count = max(stats[name]["n"] for name in columns)
+                cells = [of_others(_text(stats[name], cell, digits(name)), stats[name], count) for name in columns]
                 lines.append(f"| {contrast} | {region} | {label.format(system)} | {count} | {' | '.join(cells)} |\n")
     return "".join(lines)
+
+
+def of_others(text: str, stats: Mapping[str, Any], count: int) -> str:
+    """A cell that says its own number of patients where the row's is another."""
+    return text if stats["n"] in (0, count) else f"{text} (n {stats['n']})"
 
 
 def _text(stats: Mapping[str, Any], cell: str, decimals: int) -> str:
@@ -195,8 +214,8 @@ Series = dict[tuple[str, str, str, str], dict[str, list[float | None]]]
 
 
 def _series(rows: Sequence[Row]) -> Series:
-    """Values per (protocol, contrast, system, region) and column, in the order of the system's cases, None where
-    missing."""
+    """Values per (protocol, contrast, system, region) and column, a patient each, in the order of the system's cases;
+    None where missing."""
     cases: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.system == SYSTEM:
@@ -204,9 +223,12 @@ def _series(rows: Sequence[Row]) -> Series:
     found = {(r.protocol, r.contrast, r.system, r.region, r.case): r.values for r in rows}
     series: Series = {}
     for protocol, contrast, system, region in dict.fromkeys((r.protocol, r.contrast, r.system, r.region) for r in rows):
-        lines = [found.get((protocol, contrast, system, region, case), {}) for case in cases.get(contrast, {})]
-        columns = PROTOCOLS[protocol].columns
-        series[protocol, contrast, system, region] = {c: [line.get(c) for line in lines] for c in columns}
+        place = protocol, contrast, system, region
+        lines = {case: found.get((*place, case), {}) for case in cases.get(contrast, {})}
+        series[place] = {
+            column: list(by_patient({case: line.get(column) for case, line in lines.items()}).values())
+            for column in PROTOCOLS[protocol].columns
+        }
     return series
 
 

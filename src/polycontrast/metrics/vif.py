@@ -50,7 +50,7 @@ def vif_volume(truth: Array, image: Array, brain: Mask, data_range: float) -> fl
     truth, image: [X, Y, Z], canonical, in normalised units; data_range: of the truth, in these units. A mean of
     slices' own ratios would count an almost empty slice like a full one. Slices are on 0..255 as `grey_slices` makes
     them. The brain's outline is shared information too: a constant brain scores 0.13 to 0.17 on real FLAIR. Computed in
-    float32, which changes the value by less than 1e-6. None without brain, where the truth is constant in it (the data
+    float32, which changes the value by less than 1e-5. None without brain, where the truth is constant in it (the data
     range is then not positive), and where either image is not finite there.
     """
     if not brain.any() or not data_range > 0 or not _judgeable(truth[brain], image[brain]):

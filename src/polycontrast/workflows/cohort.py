@@ -15,12 +15,15 @@ from polycontrast.io.layout import Case, find_cases
 def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
     """The cases with this role; all of them where there is no split file.
 
-    Raises UserError if the split names cases that are not there, or none with the role.
+    Raises UserError if the split names cases that are not there, or none with the role, or if one of them is flawed
+    (two files for one contrast, say); flawed cases of other roles do not matter.
     """
-    cases = {case.id: case for case in find_cases(data)}
-    if split is None:
-        return list(cases.values())
-    names = with_role(read_roles(split), role, split)
+    flawed: dict[str, str] = {}
+    cases = {case.id: case for case in find_cases(data, flawed)}
+    names = with_role(read_roles(split), role, split) if split else [*cases, *flawed]
+    if bad := [name for name in names if name in flawed]:
+        found = f"{bad[0]} cannot be used: {flawed[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
+        raise UserError(found, hint="mend it, or give it no role", path=data)
     missing = [name for name in names if name not in cases]
     if missing:
         raise UserError(
@@ -29,6 +32,12 @@ def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
             hint="unpack them, or name another split file", path=split,
         )  # fmt: skip
     return [cases[name] for name in names]
+
+
+def check_apart(role: str, other: str, use: str, hint: str) -> None:
+    """UserError if the judged role is the other one too. use: what is done, as "the mean image is made of"."""
+    if role == other:
+        raise UserError(f"the role {role} is judged, and {use} its cases", hint=hint)
 
 
 def cached_cases(

@@ -26,11 +26,12 @@ from polycontrast.infer.sets import load
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.metrics import classifier
+from polycontrast.metrics.evaluate import FIT_ROLE
 from polycontrast.metrics.measures import require_packages
 from polycontrast.recipes import Recipe
 from polycontrast.workflows import costs, scoreboard, significance
-from polycontrast.workflows.cohort import cached_cases, cases_of
-from polycontrast.workflows.judging import Shared, evaluation
+from polycontrast.workflows.cohort import cached_cases, cases_of, check_apart
+from polycontrast.workflows.judging import Shared, evaluation, open_segmenters
 from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.training import train_ways
 
@@ -51,7 +52,8 @@ def compare(
     `failures` says why, `leaks` which judged cases a system was trained on. Raises UserError before anything is trained
     if a system cannot do what is asked for.
     """
-    require_packages()
+    require_packages(downstream=setting.downstream)
+    check_apart(setting.role, FIT_ROLE, "the mean image is made of", hint="judge cases of another role")
     against = setting.against or next(iter(systems))
     if against not in systems:
         raise UserError(f"no system {against!r} to compare with", hint=f"there are: {', '.join(systems)}")
@@ -63,7 +65,7 @@ def compare(
     judge, about = _classifier(setting, out / CLASSIFIER)
     found: dict[str, dict[str, Any]] = {}
     failures: dict[str, list[str]] = {}
-    shared = Shared(setting, setting.segmenter or out / SEGMENTER, tell)
+    shared = Shared(setting, open_segmenters(setting, setting.segmenter or out / SEGMENTER, tell), tell)
     for name, system in systems.items():
         try:
             run = system if isinstance(system, Path) else _trained(system, setting, out / name, cache, tell)
@@ -175,7 +177,10 @@ def _judged(
         },
     }
     told = [f"{case}: {reason}" for case, reason in failed]
-    return found, told or [f"{f['case']}, {f['contrast']}: {f['reason']}" for f in summary["failures"]]
+    unmade = {case for case, _ in failed}  # and therefore not judged, which need not be told too
+    return found, told + [
+        f"{f['case']}, {f['contrast']}: {f['reason']}" for f in summary["failures"] if f["case"] not in unmade
+    ]
 
 
 def _synthesise(run: Path, cases: Sequence[Case], setting: Setting, folder: Path) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import downstream, tables
 from polycontrast.metrics.classifier import Shares
+from polycontrast.metrics.evaluate import summarised
 from polycontrast.metrics.tables import SUMMARY, Failure
 from polycontrast.recipes import Recipe
 from polycontrast.workflows import scoreboard, significance
@@ -49,12 +50,17 @@ def compare_folds(
     files = split_files(setting.data, setting.split, k)
     results = [
         compare(
-            systems, replace(setting, split=file), out / FOLD.format(number), cache=cache,
-            tell=partial(_tell, tell, number),
+            systems, replace(setting, split=file, segmenter=_segmenter(setting, number)), out / FOLD.format(number),
+            cache=cache, tell=partial(_tell, tell, number),
         )
         for number, file in enumerate(files, start=1)
     ]  # fmt: skip
     return joined(out, results, setting.against or next(iter(systems)))
+
+
+def _segmenter(setting: Setting, number: int) -> Path | None:
+    """Where a fold's segmenters are kept: each fold has judged what another learns from."""
+    return setting.segmenter / FOLD.format(number) if setting.segmenter else None
 
 
 def _tell(tell: Callable[[str], None], number: int, text: str) -> None:
@@ -132,13 +138,9 @@ def _evaluation(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         "judged": [case for summary in summaries for case in summary["judged"]],
         "mean_image": {key: mean_image[key] for key in ("role", "note")} | {"cases": _span(averaged)},
     }
-    summary = tables.summarise_rows(rows, failures, facts)
-    if all("downstream" in one for one in summaries):
-        outcomes = [outcome for folder in folders for outcome in downstream.read(folder)]
-        summary["downstream"] = downstream.summarise(outcomes)
-        downstream.write(out, outcomes)
-    tables.write(out, rows, failures, summary)
-    write_json(out / SUMMARY, summary)
+    segmented = all("downstream" in one for one in summaries)
+    outcomes = [one for folder in folders for one in downstream.read(folder)] if segmented else None
+    write_json(out / SUMMARY, summarised(out, rows, failures, facts, outcomes))
     return cast(dict[str, Any], read_json(out / SUMMARY))
 
 

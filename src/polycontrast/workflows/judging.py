@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from polycontrast.io.files import read_json
+from polycontrast.errors import UserError
+from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import controls, downstream, tables
 from polycontrast.metrics.controls import Fitted
 from polycontrast.metrics.downstream import Outcome, Segmenters
-from polycontrast.metrics.evaluate import SUFFIX, Known, evaluate, roles_of
+from polycontrast.metrics.evaluate import JUDGED, SUFFIX, Known, evaluate, roles_of
 from polycontrast.metrics.measures import METRICS
+from polycontrast.metrics.protocols import PROTOCOLS
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
 from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.significance import EVALUATION
@@ -21,30 +23,28 @@ from polycontrast.workflows.significance import EVALUATION
 class Shared:
     """What does not depend on the system: found beside the first that is judged, and used for all.
 
-    segmenter: the folder of the downstream segmenters. rows: of the controls; outcomes: of the segmenters' inputs
-    without a synthetic image.
+    rows: of the controls; outcomes: of the segmenters' inputs without a synthetic image.
     """
 
     setting: Setting
-    segmenter: Path
+    segmenters: Segmenters | None
     tell: Callable[[str], None]
     fitted: Fitted | None = None
-    segmenters: Segmenters | None = None
     rows: list[Row] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def prepare(self) -> None:
-        """Fit and train what is not there yet."""
-        setting = self.setting
+    @property
+    def segmented_by(self) -> list[dict[str, Any]] | None:
+        """How the segmenters were made; None without any."""
+        return [one.told for one in (self.segmenters.full, self.segmenters.alone)] if self.segmenters else None
+
+    def fit(self) -> None:
+        """The mean image and the models of slices, unless they are there."""
         if self.fitted is None:
             self.tell("making the mean image, and the models of what real slices look like")
-            names = roles_of(setting.split, setting.role)[1]
-            self.fitted = controls.fit([c for c in find_cases(setting.data) if c.id in names], setting.want)
-        if setting.downstream and self.segmenters is None:
-            _, cases = apart(setting)
-            self.segmenters = downstream.open_segmenters(
-                self.segmenter, cases, setting.have, setting.want, self.tell
-            )  # fmt: skip
+            names = roles_of(self.setting.split, self.setting.role)[1]
+            cases = [case for case in find_cases(self.setting.data, {}) if case.id in names]
+            self.fitted = controls.fit(cases, self.setting.want)
 
     def keep(self, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
         """Remember what does not depend on the system, of the evaluation that judged the most."""
@@ -52,29 +52,65 @@ class Shared:
         self.outcomes = max(self.outcomes, list(outcomes), key=len)
 
 
+def open_segmenters(setting: Setting, folder: Path, tell: Callable[[str], None]) -> Segmenters | None:
+    """The downstream segmenters, if they are asked for: those in the folder, or trained now and kept there. They learn
+    from cases that are not judged; UserError if there are none."""
+    if not setting.downstream:
+        return None
+    _, cases = apart(setting)
+    return downstream.open_segmenters(folder, cases, setting.have, setting.want, tell)
+
+
 def evaluation(folder: Path, shared: Shared) -> dict[str, Any]:
     """The summary of the evaluation that is there, if it is one of these volumes and cases by these measures; else of a
-    new one."""
+    new one. Its "downstream" says how the "segmenters" were made."""
     synthetic, out, setting = folder / "synthetic", folder / EVALUATION, shared.setting
     file = out / SUMMARY
-    if file.exists() and _is_current(read_json(file), file, synthetic, setting):
-        shared.keep(tables.read(out), downstream.read(out) if setting.downstream else [])
+    if (kept := _kept(out, synthetic, shared)) is not None:
+        shared.keep(*kept)
         return cast(dict[str, Any], read_json(file))
-    shared.prepare()
+    shared.fit()
     result = evaluate(
         synthetic, setting.data, out, want=setting.want, split=setting.split, role=setting.role, have=setting.have,
         segmenters=shared.segmenters, known=Known(shared.fitted, shared.rows, shared.outcomes), command=setting.command,
         notify=lambda case: shared.tell(f"{folder.name}: judging {case}"),
     )  # fmt: skip
     shared.keep(result.rows, result.outcomes)
-    return cast(dict[str, Any], read_json(file))
+    summary = cast(dict[str, Any], read_json(file))
+    if shared.segmenters is not None:
+        summary["downstream"]["segmenters"] = shared.segmented_by
+        write_json(file, summary)
+    return summary
 
 
-def _is_current(summary: Mapping[str, Any], file: Path, synthetic: Path, setting: Setting) -> bool:
-    """Whether an evaluation is of these volumes and cases, by these measures."""
-    made = max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
+def _kept(out: Path, synthetic: Path, shared: Shared) -> tuple[list[Row], list[Outcome]] | None:
+    """The rows and outcomes of the evaluation that is there; None if there is none that is current and can be read."""
+    file, last = out / SUMMARY, max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
+    if not file.exists() or last >= file.stat().st_mtime_ns:
+        return None
+    try:
+        if not _is_current(read_json(file), shared):
+            return None
+        return tables.read(out), downstream.read(out) if shared.segmenters else []
+    except UserError:  # of another version, or cut short: it is made anew
+        return None
+
+
+def _is_current(summary: Mapping[str, Any], shared: Shared) -> bool:
+    """Whether an evaluation is of these cases, by these measures, protocols and segmenters, and whole: what could not
+    be judged is tried again, for its truth may have been mended."""
+    setting = shared.setting
     judged, fitted = roles_of(setting.split, setting.role)
-    asked = {"have": list(setting.have), "want": list(setting.want), "judged": judged, "fitted": fitted}
+    asked = {
+        "have": list(setting.have), "want": list(setting.want), "judged": judged, "fitted": fitted, "failures": [],
+        "protocols": {name: dict(PROTOCOLS[name].description) for name in JUDGED},
+    }  # fmt: skip
     same = all(summary.get(key) == value for key, value in asked.items())
-    whole = list(summary.get("units", ())) == list(METRICS) and setting.downstream <= ("downstream" in summary)
-    return same and whole and made < file.stat().st_mtime_ns
+    regions = {
+        (name, frozenset(by_system[SYSTEM]))
+        for name, by_contrast in summary.get("results", {}).items() for by_system in by_contrast.values()
+    }  # fmt: skip
+    measured = list(summary.get("units", ())) == list(METRICS)
+    measured &= regions == {(name, frozenset(PROTOCOLS[name].regions)) for name in JUDGED}
+    segmented_by = summary.get("downstream", {}).get("segmenters")
+    return same and measured and (shared.segmenters is None or segmented_by == shared.segmented_by)

@@ -16,9 +16,10 @@ from polycontrast.workflows.cohort import cases_of
 class Setting:
     """What all systems of a comparison share. images: how many each may see in training, over all its runs (None where
     nothing is trained); split: a split file, for `folds.compare_folds` the folder of its split files; role: the judged
-    cases of the split; downstream: judge by segmentation too; segmenter: the folder of its segmenters, one in the
-    comparison's if None; prepare: called first in every process that is started; command: told in the reports; against:
-    the system that the others are tested against, the first if none is named."""
+    cases of the split; downstream: judge by segmentation too; segmenter: the folder of its segmenters (for
+    `folds.compare_folds` of a folder of them for each fold), one in the comparison's if None; prepare: called first in
+    every process that is started; command: told in the reports; against: the system that the others are tested against,
+    the first if none is named."""
 
     data: Path
     split: Path

@@ -24,10 +24,11 @@ def among(out: Path, names: Iterable[str], against: str) -> dict[str, Any]:
 
 
 def compared(rows_by_system: Mapping[str, Sequence[Row]], reference: str) -> dict[str, Any]:
-    """{"against": reference, "tests": {contrast: {region: {measure: {system: statistics.Comparison as a dict}}}}}.
+    """{"against": reference, "failed": whether it is not among the systems, "tests": {contrast: {region: {measure:
+    {system: statistics.Comparison as a dict}}}}}.
 
-    A measure that no other system shares with the reference in a region is left out; so is all, if the reference is not
-    among the systems.
+    A measure that no other system shares with the reference in a region is left out; so is all, if the reference has
+    failed.
     """
     found = {name: _values(rows) for name, rows in rows_by_system.items()}
     places = dict.fromkeys(key[:3] for one in found.values() for key in one) if reference in found else {}
@@ -39,7 +40,7 @@ def compared(rows_by_system: Mapping[str, Sequence[Row]], reference: str) -> dic
         if any(one.difference.n for one in tested.values()):
             place = tests.setdefault(contrast, {}).setdefault(region, {})
             place[measure] = {name: config.to_dict(one) for name, one in tested.items()}
-    return {"against": reference, "tests": tests}
+    return {"against": reference, "failed": reference not in found, "tests": tests}
 
 
 def _values(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], float | None]:
@@ -52,8 +53,11 @@ def _values(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], float | None
 
 
 def markdown(found: Mapping[str, Any], want: Sequence[str]) -> str:
-    """The section of a comparison; nothing if nothing was tested. found: of `compared`; want: contrasts, in order."""
+    """The section of a comparison; nothing if there was nothing to test. found: of `compared`; want: contrasts, in
+    order."""
     against, tests = found["against"], found["tests"]
+    if found["failed"]:
+        return f"## Significance\n\nNo tests: the reference {against} failed.\n\n"
     if not tests:
         return ""
     sections = [

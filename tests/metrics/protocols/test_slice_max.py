@@ -83,6 +83,12 @@ def test_a_prediction_without_a_positive_voxel_is_judged_as_it_is():
     assert values(black)["mse"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_slice_without_a_positive_value_is_on_the_truths_scale():
+    dark = AGAINST.truth.copy()
+    dark[:, :, JUDGED[0]] = AGAINST.intensity.apply(np.full(dark.shape[:2], -1.0), AGAINST.brain[:, :, JUDGED[0]])
+    assert values(dark)["nmae"] < 1.1 / len(JUDGED)  # one slice is off by about its maximum
+
+
 def test_without_enough_brain_in_any_slice_there_is_no_value():
     small = drawn.reference(shape=(12, 14, 12))
     assert judge(small, small.truth) == {"slices": dict.fromkeys(SLICE_MAX.columns)}

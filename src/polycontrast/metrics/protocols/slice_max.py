@@ -5,6 +5,8 @@ than 2000 non-zero pixels of 1 mm, each divided by its own maximum. There the sl
 segmentations are judged; the measures are those that other 2-D papers print of such slices.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +26,13 @@ def judge(against: Reference, image: Array) -> dict[str, Values]:
     enough = _slices(against)
     if not enough.size:
         return {"slices": dict.fromkeys(COLUMNS)}
-    truth, made = (_by_own_maximum(array[:, :, enough]) for array in (against.raw, against.as_file(image)))
-    error = truth - made
-    mse, mae = (_mean_of_slices(of_voxels) for of_voxels in (error * error, np.abs(error)))
+    raw, prediction = against.raw[:, :, enough], against.as_file(image)[:, :, enough]
+    peaks = _maxima(raw)
+    truth = raw / peaks
+    positive = prediction.max(axis=(0, 1)) > 0
+    made: Array = prediction / np.where(positive, _maxima(prediction), peaks)
+    error = np.asarray(truth - made, dtype=np.float32)
+    mse, mae = _mean_of_slices(error * error), _mean_of_slices(np.abs(error))
     similarity = ssim_2d_map(truth, made, 1.0)
     return {
         "slices": {
@@ -45,12 +51,12 @@ def _slices(against: Reference) -> NDArray[np.intp]:
     return np.flatnonzero((area > MIN_AREA) & (np.ptp(against.raw, axis=(0, 1)) > 0))
 
 
-def _by_own_maximum(slices: Array) -> Array:
-    """[X, Y, n], each of the n slices divided by its own maximum; one without a positive value stays as it is."""
-    return slices / slice_max(slices.transpose(2, 0, 1)).transpose(1, 2, 0)
+def _maxima(slices: Array) -> Array:
+    """[X, Y, n] -> [1, 1, n]; 1 where a slice has no positive value."""
+    return slice_max(slices.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
-def _mean_of_slices(values: Array) -> NDArray[np.float64]:
+def _mean_of_slices(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """[X, Y, n] -> [n]"""
     return np.asarray(np.mean(values, axis=(0, 1), dtype=np.float64))
 
@@ -66,7 +72,9 @@ SLICE_MAX = Protocol(
     description={
         "normalisation": "file units, each axial slice divided by its own maximum, the truth's by the truth's and the "
         "prediction's by the prediction's, so that a wrong gain, of the volume or of single slices, is hidden; before, "
-        "the prediction is put into the file's units by the truth's own map (brain mean and SD). No clipping",
+        "the prediction is put into the file's units by the truth's own map (brain mean and SD). No clipping. A "
+        "predicted slice without a positive value is divided by the truth's maximum. Of files that are not positive "
+        "(z-scores) the maximum is no scale, and these figures mean nothing",
         "mask": "none: whole slices, background included; background without error flatters every measure. Slices with "
         f"more than {MIN_AREA:g} mm^2 where the truth is not 0 count (TC-MGAN: 2000 pixels of 1 mm), the others not",
         "data_range": "1",
