@@ -16,6 +16,7 @@ def run(
     from dataclasses import replace
 
     from polycontrast import recipes
+    from polycontrast.cli.command import command
     from polycontrast.device import choose, keep_memory
     from polycontrast.workflows.demo import demo
 
@@ -23,4 +24,4 @@ def run(
     recipe = recipes.recipe("tcmgan_demo")
     if images is not None:
         recipe = replace(recipe, train=replace(recipe.train, images=images))
-    demo(out, recipe=recipe, patients=patients, device=choose(device), tell=typer.echo)
+    demo(out, recipe=recipe, patients=patients, device=choose(device), command=command(), tell=typer.echo)

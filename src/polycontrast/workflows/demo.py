@@ -31,12 +31,13 @@ def demo(
     recipe: Recipe | None = None,
     patients: int = 10,
     device: torch.device | None = None,
+    command: str = "",
     tell: Callable[[str], None] = print,
     progress: bool = True,
 ) -> Path:
     """Fill the folder `out` with phantoms, a trained run, synthetic volumes and a table; returns `out`.
 
-    Raises UserError if `out` holds something else already: nothing is overwritten.
+    command: told in the report. Raises UserError if `out` holds something else already: nothing is overwritten.
     """
     recipe = recipe or recipes.recipe("tcmgan_demo")
     if out.is_file() or (out.exists() and any(out.iterdir())):
@@ -55,7 +56,7 @@ def demo(
     done, failed = run_cohort(unseen, synthesizer, out / "synthetic")
     if failed:
         raise failed[0][1]
-    result = evaluate(out / "synthetic", phantoms, out / "evaluation", split=split)
+    result = evaluate(out / "synthetic", phantoms, out / "evaluation", split=split, command=command)
     tell(_table(result.rows))
     _figure(out / "figure.png", unseen[0], synthesizer, done[0].folder)
     tell(f"finished in {time.perf_counter() - started:.0f} s. What there is now:")
@@ -64,7 +65,7 @@ def demo(
         (phantoms, "the phantom patients and split.json, their roles"),
         (run, "the run: config.json, metrics.jsonl, progress.png, preview/, checkpoint/"),
         (done[0].folder, "synthetic volumes (NIfTI), a sidecar each, and a picture"),
-        (out / "evaluation", "cases.csv, summary.json, summary.md and mosaics beside the truth"),
+        (out / "evaluation", "report.html to open; cases.csv, summary.json, summary.md and mosaics beside the truth"),
     ):
         tell(f"  {path}\n      {what}")
     return out

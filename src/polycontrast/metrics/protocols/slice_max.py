@@ -30,7 +30,7 @@ def judge(against: Reference, image: Array) -> dict[str, Values]:
     peaks = _maxima(raw)
     truth = raw / peaks
     positive = prediction.max(axis=(0, 1)) > 0
-    made: Array = prediction / np.where(positive, _maxima(prediction), peaks)
+    made = np.asarray(prediction / np.where(positive, _maxima(prediction), peaks), dtype=np.float32)
     error = np.asarray(truth - made, dtype=np.float32)
     mse, mae = _mean_of_slices(error * error), _mean_of_slices(np.abs(error))
     similarity = ssim_2d_map(truth, made, 1.0)
