@@ -134,6 +134,11 @@ class Metric:
     reference: bool = True
 
 
+def _nmi(pair: Pair, mask: Mask) -> float | None:
+    """Not of the whole volume, most of which is background: it would tell how large the brain is."""
+    return None if mask.all() else nmi(pair.truth, pair.image, mask)
+
+
 def _ms_ssim(pair: Pair) -> float | None:
     return similarity.ms_ssim(pair.truth, pair.image, pair.brain, pair.data_range)
 
@@ -170,7 +175,7 @@ METRICS: dict[str, Metric] = {
     "ssim_2d": Metric("", True, lambda pair, mask: mean_in(pair.similarity_2d, mask)),
     "ms_ssim": Metric("", True, _of_brain(_ms_ssim)),
     "vif": Metric("", True, _of_brain(_vif)),
-    "nmi": Metric("", True, lambda pair, mask: nmi(pair.truth, pair.image, mask)),
+    "nmi": Metric("", True, _nmi),
     "gradient": Metric("", False, lambda pair, mask: sharpness.relative_error(*pair.gradients, mask & pair.interior)),
     "blur": Metric("", False, _of_brain(lambda pair: sharpness.blur(pair.image, pair.brain)), reference=False),
     "niqe": Metric("", False, _of_brain(_niqe_natural), reference=False),

@@ -9,6 +9,7 @@ leaves out, SSIM is 1: a tumour's value is hardly below 1 however it looks. Henc
 
 import numpy as np
 
+from polycontrast.data.grid import bounding_box
 from polycontrast.data.intensity import Mask
 from polycontrast.io.volume import Array
 from polycontrast.metrics.protocols.base import Protocol, Values
@@ -47,10 +48,14 @@ def ssim_official(truth: Array | None, image: Array | None, mask: Mask) -> float
     data_range = max(float(np.ptp(array)) for array in masked)
     if data_range == 0:
         return None
-    padded = [np.pad(array, RADIUS, mode="reflect") for array in masked]
-    similarity = ssim_map(padded[0], padded[1], data_range)
-    inner = (slice(RADIUS, -RADIUS),) * 3
-    return None if similarity is None else float(np.mean(similarity[inner], dtype=np.float64))
+    shown = bounding_box(masked[0].astype(bool) | masked[1].astype(bool))
+    if all(start >= RADIUS and stop <= n - RADIUS for (start, stop), n in zip(shown, truth.shape, strict=True)):
+        similarity = ssim_map(masked[0], masked[1], data_range)  # no window of the border sees anything: mirrored or not is one
+    else:
+        padded = [np.pad(array, RADIUS, mode="reflect") for array in masked]
+        similarity = ssim_map(padded[0], padded[1], data_range)
+        similarity = None if similarity is None else similarity[(slice(RADIUS, -RADIUS),) * 3]
+    return None if similarity is None else float(np.mean(similarity, dtype=np.float64))
 
 
 def judge(against: Reference, image: Array) -> dict[str, Values]:
@@ -60,13 +65,13 @@ def judge(against: Reference, image: Array) -> dict[str, Values]:
     told = tumour.any() or against.regions["healthy"].any()  # else nobody has said what is tumour
     masks = {"tumour": tumour, "healthy": ~tumour if told else tumour}
     ends = limits(truth)
-    real, own, strict = rescaled(truth, ends), rescaled(made, limits(made)), rescaled(made, ends)
+    real, strict = rescaled(truth, ends), rescaled(made, ends)
     similarity = None if real is None or strict is None else ssim_map(real, strict, 1.0)
+    in_mask = {region: mean_in(similarity, mask & against.brain) for region, mask in masks.items()}
+    del similarity, strict  # a volume each, and what follows takes many
+    own = rescaled(made, limits(made))
     return {
-        region: {
-            "ssim_official": ssim_official(real, own, mask),
-            "ssim_in_mask": mean_in(similarity, mask & against.brain),
-        }
+        region: {"ssim_official": ssim_official(real, own, mask), "ssim_in_mask": in_mask[region]}
         for region, mask in masks.items()
     }
 
