@@ -33,14 +33,15 @@ def rescaled(image: Array, ends: Limits) -> Array | None:
     return np.asarray((np.clip(image, low, high) - np.float32(low)) / np.float32(high - low), dtype=np.float32)
 
 
-def ssim_official(truth: Array | None, image: Array | None, mask: Mask) -> float | None:
+def ssim_official(truth: Array | None, image: Array | None, mask: Mask, cut_off: int = 0) -> float | None:
     """SSIM of (image x mask), the mean over every voxel of the volume; at most 1, higher is better.
 
-    truth, image: [X, Y, Z], rescaled. As torchmetrics' StructuralSimilarityIndexMeasure has it by default, from 1.5 on:
-    3-D Gaussian window of 11 voxels, sigma 1.5, K1 0.01, K2 0.03, population moments, borders mirrored without the
-    border voxel itself, data range the larger of the two masked images' own. (Versions before 1.5 left the outermost 5
-    voxels out of the mean; on BraTS's grid that puts 1.16 times the distance below 1.) None if the mask is empty, both
-    images are constant under it, or a side is shorter than the window.
+    truth, image: [X, Y, Z], rescaled. cut_off: voxels of the volume that are not in the arrays, because both images are
+    0 there and for a window's radius around them. As torchmetrics' StructuralSimilarityIndexMeasure has it by default,
+    from 1.5 on: 3-D Gaussian window of 11 voxels, sigma 1.5, K1 0.01, K2 0.03, population moments, borders mirrored
+    without the border voxel itself, data range the larger of the two masked images' own. (Versions before 1.5 left the
+    outermost 5 voxels out of the mean; on BraTS's grid that puts 1.16 times the distance below 1.) None if the mask is
+    empty, both images are constant under it, or a side is shorter than the window.
     """
     if truth is None or image is None or not mask.any() or min(truth.shape) < WINDOW:
         return None
@@ -49,29 +50,33 @@ def ssim_official(truth: Array | None, image: Array | None, mask: Mask) -> float
     if data_range == 0:
         return None
     shown = bounding_box(masked[0].astype(bool) | masked[1].astype(bool))
-    if all(start >= RADIUS and stop <= n - RADIUS for (start, stop), n in zip(shown, truth.shape, strict=True)):
-        similarity = ssim_map(masked[0], masked[1], data_range)  # no window of the border sees anything: mirrored or not is one
-    else:
-        padded = [np.pad(array, RADIUS, mode="reflect") for array in masked]
-        similarity = ssim_map(padded[0], padded[1], data_range)
-        similarity = None if similarity is None else similarity[(slice(RADIUS, -RADIUS),) * 3]
-    return None if similarity is None else float(np.mean(similarity, dtype=np.float64))
+    if not all(start >= RADIUS and stop <= n - RADIUS for (start, stop), n in zip(shown, mask.shape, strict=True)):
+        masked = [np.pad(array, RADIUS, mode="reflect") for array in masked]
+    similarity = ssim_map(masked[0], masked[1], data_range)
+    if similarity is None:
+        return None
+    if similarity.shape != mask.shape:
+        similarity = similarity[(slice(RADIUS, -RADIUS),) * 3]
+    return (float(np.sum(similarity, dtype=np.float64)) + cut_off) / (mask.size + cut_off)
 
 
 def judge(against: Reference, image: Array) -> dict[str, Values]:
     """image: [X, Y, Z] in normalised units. See the description."""
-    truth, made = against.raw, against.as_file(image)
+    whole, made = against.raw, against.as_file(image)
     tumour = against.regions["tumour"]
     told = tumour.any() or against.regions["healthy"].any()  # else nobody has said what is tumour
-    masks = {"tumour": tumour, "healthy": ~tumour if told else tumour}
-    ends = limits(truth)
-    real, strict = rescaled(truth, ends), rescaled(made, ends)
+    ends, own_ends = limits(whole), limits(made)
+    sides = zip(bounding_box(against.brain), whole.shape, strict=True)  # there is nothing elsewhere
+    around = tuple(slice(max(0, start - WINDOW), min(n, stop + WINDOW)) for (start, stop), n in sides)
+    brain, truth, made = against.brain[around], whole[around], made[around]
+    masks = {"tumour": tumour[around], "healthy": ~tumour[around] if told else tumour[around]}
+    real, strict, own = rescaled(truth, ends), rescaled(made, ends), rescaled(made, own_ends)
     similarity = None if real is None or strict is None else ssim_map(real, strict, 1.0)
-    in_mask = {region: mean_in(similarity, mask & against.brain) for region, mask in masks.items()}
-    del similarity, strict  # a volume each, and what follows takes many
-    own = rescaled(made, limits(made))
     return {
-        region: {"ssim_official": ssim_official(real, own, mask), "ssim_in_mask": in_mask[region]}
+        region: {
+            "ssim_official": ssim_official(real, own, mask, whole.size - truth.size),
+            "ssim_in_mask": mean_in(similarity, mask & brain),
+        }
         for region, mask in masks.items()
     }
 
