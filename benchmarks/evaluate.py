@@ -31,6 +31,7 @@ from polycontrast.metrics import report as page
 from polycontrast.metrics.measures import METRICS, Metric, Pair
 from polycontrast.metrics.protocols import PROTOCOLS
 from polycontrast.metrics.reference import Reference, load, read_prediction, reference
+from polycontrast.metrics.threads import one_blas_thread
 
 WANT = ("T1", "T1ce", "FLAIR")
 FITTED = 2  # cases of the role that the mean image and NIQE's models are made of
@@ -117,7 +118,8 @@ def parts(folder: Path, repeats: int) -> tuple[dict[str, float], float]:
         **{f"protocol {name}": partial(one.judge, against, image) for name, one in PROTOCOLS.items()},
         "spectra and histogram": partial(looks.look, "one", against, image),
     }
-    return {name: _cpu(of, repeats) for name, of in work.items()}, 2 * image.nbytes / _bandwidth(repeats)
+    with one_blas_thread():  # as `evaluate` does
+        return {name: _cpu(of, repeats) for name, of in work.items()}, 2 * image.nbytes / _bandwidth(repeats)
 
 
 def _everywhere(metric: Metric, against: Reference, image: Array) -> None:
