@@ -141,5 +141,5 @@ def tracked() -> list[Path]:
 def test_no_image_of_a_patient_and_no_large_file_lies_in_the_repository() -> None:
     images = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".dcm", ".npy", ".npz", ".h5")
     assert not [path for path in tracked() if path.name.lower().endswith(images)]
-    large = [path for path in tracked() if path.stat().st_size > 2_000_000 and path.suffix != ".safetensors"]
-    assert not large
+    allowed = {".safetensors": 12_000_000, ".html": 5_000_000}  # the shipped model, and the example report
+    assert not [path for path in tracked() if path.stat().st_size > allowed.get(path.suffix, 2_000_000)]
