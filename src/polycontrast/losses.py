@@ -3,6 +3,7 @@
 B is the batch; "sum per image, mean over the batch" is what makes ranks of equal share average to one process.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -86,3 +87,51 @@ def unit_variance_kl(mean: Tensor) -> Tensor:
     """E[mean^2], averaged over all elements: twice KL(N(mean, I) || N(0, I)) per element of the latent, the KL
     divergence being half the sum of mean^2 (UNIT, equation 3, in the scale of its released weights)."""
     return (mean**2).mean()
+
+
+def weighted(values: Tensor, weight: Tensor) -> Tensor:
+    """The mean of values, each counted by its weight; 0 where there is no weight at all."""
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def laplace(mean: Tensor, log_scale: Tensor, truth: Tensor, weight: Tensor, beta: float = 0.0) -> Tensor:
+    """-log of the Laplace density of truth, voxel by voxel, times b^beta, which is held constant, and its mean by
+    weight (Seitzer et al. 2022, equation 5, with |x - m| / b + log 2b as the likelihood). beta 0: the likelihood;
+    beta 1: the mean learns as by L1."""
+    b = log_scale.exp()
+    values = (truth - mean).abs() / b + log_scale + math.log(2)
+    return weighted(values * b.detach() ** beta, weight)
+
+
+def ssim_loss(image: Tensor, truth: Tensor, weight: Tensor, window: int = 7, span: float = 1.0) -> Tensor:
+    """1 - SSIM (Wang et al. 2004, equation 13) of [B, ..., H, W], in square windows of the last two axes, mean by the
+    weight at the window's centre. span: the data range, 1 in normalised units."""
+    shape = image.shape
+    x, y = (t.reshape(-1, 1, *shape[-2:]) for t in (image, truth))
+
+    def local(t: Tensor) -> Tensor:
+        return F.avg_pool2d(t, window, 1, window // 2, count_include_pad=False)
+
+    mx, my = local(x), local(y)
+    vx, vy, vxy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    ssim = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return weighted(1 - ssim.view(shape), weight)
+
+
+def relativistic(lower: Sequence[Tensor], higher: Sequence[Tensor]) -> Tensor:
+    """E[softplus(D(higher) - D(lower))], patch by patch, mean over the critic's maps (Jolicoeur-Martineau 2019; R3GAN,
+    equation 2): who minimises it raises the scores of `lower` above those of `higher`. The critic passes (real,
+    fake), the generator (fake, real)."""
+    return torch.stack([F.softplus(h - s).mean() for s, h in zip(lower, higher, strict=True)]).mean()
+
+
+def zero_centred_penalty(critic: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> Tensor:
+    """E|grad D(x)|^2 at x = images (Mescheder et al. 2018, R1 and R2; R3GAN, equation 3), of the sum of a map's scores
+    and divided by their number, so that a patch counts as an image does there; mean over the critic's maps."""
+    x = images.detach().requires_grad_(True)
+    penalties = []
+    for scores in critic(x):
+        (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        penalties.append(slope.square().sum() / scores.numel())
+    return torch.stack(penalties).mean()

@@ -3,7 +3,7 @@
 Training writes it (train/checkpoint.py); synthesis reads only JSON and safetensors, never a pickle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,18 @@ SET = "set.json"  # in a folder of runs that are used together: {"runs": [folder
 
 @dataclass(frozen=True)
 class RunConfig:
-    """config.json: the version that trained, the whole recipe, the map to normalised units, who was trained on."""
+    """config.json: the version that trained, the whole recipe, the map to normalised units, who was trained on.
+
+    confidence: {way: {level: factor}}: the interval that holds a real value in so many per cent of voxels reaches from
+    the image by factor times the scale; a way is what is given and what is made, as "t1_t2_to_flair". Empty where the
+    system gives no scale or was not calibrated.
+    """
 
     version: str
     recipe: Recipe
     units: dict[str, tuple[float, float]]
     cases: tuple[str, ...]
+    confidence: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def read_config(run: Path) -> RunConfig:
@@ -43,7 +49,8 @@ def read_config(run: Path) -> RunConfig:
         unmapped = [name for name in recipe.system.want if name not in units]
         if unmapped and not isinstance(recipe.data, PhotoConfig):  # a photograph has no normalised units
             raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
-        return RunConfig(str(values["polycontrast"]), recipe, units, cases)
+        levels = {way: dict(told.items()) for way, told in values.get("confidence", {}).items()}
+        return RunConfig(str(values["polycontrast"]), recipe, units, cases, levels)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a run's configuration: {error!r}", hint="is this a run folder?", path=file) from None
     except UserError as error:

@@ -1,6 +1,7 @@
 """Batch, and what every data set is: samples that depend on (seed, global index) alone, never on rank or worker."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -92,12 +93,13 @@ class Dataset(ABC, Generic[C]):
         """{contrast: (gain, offset)} from the system's units to normalised ones; see `data.units.fit_units`."""
 
     def batches(
-        self, first: int, size: int, rank: int = 0, world: int = 1, *, ahead: bool = True
+        self, first: int, size: int, rank: int = 0, world: int = 1, *, ahead: int = 0
     ) -> Generator[Batch, None, None]:
         """Endless batches from the global index `first` on; each rank gets its share of every batch of `size`.
 
-        ahead: read the next batch in a thread while the caller computes. That helps a caller that waits for a GPU; one
-        that computes on the CPU is slowed, since the thread's own pool makes OpenMP believe that cores are short.
+        ahead: how many of the next batches are read in threads while the caller computes, into memory from which a GPU
+        fetches by itself. That helps a caller that waits for a GPU; one that computes on the CPU is slowed, since a
+        thread's own pool makes OpenMP believe that cores are short.
         """
         share = size // world
 
@@ -108,11 +110,16 @@ class Dataset(ABC, Generic[C]):
             while True:
                 yield self.batch(indices(first))
                 first += size
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting = pool.submit(self.batch, indices(first))
+
+        def pinned(start: int) -> Batch:
+            return self.batch(indices(start)).map(lambda x: x.pin_memory() if torch.cuda.is_available() else x)
+
+        with ThreadPoolExecutor(max_workers=ahead) as pool:
+            waiting = deque(pool.submit(pinned, first + i * size) for i in range(ahead))
             while True:
                 first += size
-                ready, waiting = waiting, pool.submit(self.batch, indices(first))
+                ready = waiting.popleft()
+                waiting.append(pool.submit(pinned, first + (ahead - 1) * size))
                 yield ready.result()
 
 

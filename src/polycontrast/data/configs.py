@@ -11,6 +11,7 @@ from typing import Literal
 
 from polycontrast.data import grid
 from polycontrast.data.augment import Augmentation
+from polycontrast.errors import UserError
 
 Units = Literal["slice-max", "volume"]
 
@@ -21,7 +22,9 @@ class DataConfig:
 
     extent, size: the in-plane frame, mm and pixels. units: "slice-max" (TC-MGAN's: each slice by its own maximum, to
     [-1, 1]) or "volume" (normalised units v as 2 v - 1). min_area: a slice is kept if each contrast has more non-zero
-    voxels than this, in mm^2. slab: adjacent slices per sample (odd). lesion: a system that learns from the lesion
+    voxels than this, in mm^2. slab: adjacent slices per sample; made: how many of them, in the middle, a system makes at once.
+    cropped: at synthesis no more than the brain is computed, by networks that any size suits, instead of the frame.
+    centred: at synthesis a volume's brain mean is set to 0.5, which by definition is that of every real one. lesion: a system that learns from the lesion
     would take a missing segmentation for health. paired: False gives every contrast its own shuffled slices, so that
     no sample holds a pair. labels: for systems that are told one image's kind, the contrasts of each cohort; a sample
     is then one image with its label vector.
@@ -34,10 +37,24 @@ class DataConfig:
     units: Units = "slice-max"
     min_area: float = 2000.0
     slab: int = 1
+    made: int = 1
+    cropped: bool = False
+    centred: bool = False
     lesion: bool = True
     paired: bool = True
     labels: tuple[tuple[str, ...], ...] = ()
     augmentation: Augmentation | None = None
+
+    @property
+    def first(self) -> int:
+        """Where in a slab the slices that are made begin; a UserError if they do not lie in its middle."""
+        around, odd = divmod(self.slab - self.made, 2)
+        if around < 0 or odd or self.made < 1:
+            raise UserError(
+                f"of slabs of {self.slab} slices {self.made} cannot be made",
+                hint="as many slices on either side of those that are made: slab 4 and made 2, say",
+            )
+        return around
 
     @property
     def frame(self) -> grid.Frame:

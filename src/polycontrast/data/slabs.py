@@ -41,14 +41,15 @@ def to_units(slices: Array, units: Units, peak: Array | None = None) -> Array:
 
 
 def read_slab(entry: Entry, z: int, config: DataConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """A slab around slice z of the entry's box, framed: images [C, K, H, W], mask and lesion [1, K, H, W].
+    """A slab around slice z of the entry's box, framed: images [C, K, H, W], mask and lesion [1, K, H, W]. Slice z is
+    number K // 2 of the slab.
 
     Images are normalised ("volume") or in file units ("slice-max": the rule then needs the raw values).
     Slices beyond the box are empty.
     """
-    half = config.slab // 2
+    bottom = z - config.slab // 2
     depth = entry.box[2][1] - entry.box[2][0]
-    low, high = max(0, z - half), min(depth, z + half + 1)
+    low, high = max(0, bottom), min(depth, bottom + config.slab)
     stored = entry.images(slice(low, high)).astype(np.float32)  # [K, C, X, Y]
     order = [entry.contrasts.index(c) for c in config.contrasts]
     mask = entry.mask(slice(low, high))
@@ -63,7 +64,7 @@ def read_slab(entry: Entry, z: int, config: DataConfig) -> tuple[Tensor, Tensor,
 
     def framed(array: Array) -> Tensor:
         out = np.zeros((array.shape[0], config.slab, *size), dtype=np.float32)
-        first = low - (z - half)
+        first = low - bottom
         out[:, first : first + high - low] = grid.resize(grid.cut(array, start, width), size)
         return torch.from_numpy(out)
 

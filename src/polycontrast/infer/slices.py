@@ -1,19 +1,27 @@
-"""Canonical volumes through a system that sees framed axial slices."""
+"""Canonical volumes through a system that sees framed axial slices, or slabs of them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from polycontrast.data import grid, intensity
 from polycontrast.data.batches import Units
 from polycontrast.data.configs import DataConfig
 from polycontrast.data.intensity import Mask
 from polycontrast.data.slabs import to_units
+from polycontrast.infer.options import Estimate, Options
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
-_BATCH = 16  # slices at a time: bounds memory; no result depends on it
+_BATCH = 16  # slices made at a time: bounds memory; no result depends on it
+_EDGE = 2  # mm of background around a brain that is cropped
+_COARSER = 1.5  # the pixel's edge, times a model's own, where it has to be fast
+Window = tuple[
+    tuple[int, int], tuple[int, int], tuple[int, int]
+]  # first and width in a volume's voxels, size in pixels
 
 
 def estimate(
@@ -25,8 +33,10 @@ def estimate(
     have: Sequence[str],
     want: Sequence[str],
     device: torch.device,
-) -> dict[str, Array]:
-    """The given volumes [X, Y, Z] in file units, canonical -> the wanted in normalised units, 0 outside the mask."""
+    options: Options = Options(),  # noqa: B008
+) -> dict[str, Estimate]:
+    """The given volumes [X, Y, Z] in file units, canonical -> the wanted in normalised units, 0 outside the mask, each
+    with its scale in the same units, or None."""
     data = system.data
     assert isinstance(data, DataConfig)
     fits = [intensity.fit(array, mask) for array in raw]
@@ -37,25 +47,82 @@ def estimate(
     else:
         stack = [np.where(mask, a, np.float32(0))[:, :, z] for a in raw]
     slices = np.stack(stack).transpose(3, 0, 1, 2)  # [Z, C, X, Y]
-    start, width = data.frame.place(box, mask.shape, spacing), data.frame.pixels(spacing)
-    small = grid.resize(grid.cut(slices, start, width), (data.size, data.size))
-    made = _network(system, to_units(small, data.units), have, want, device)
-    out = {}
+    start, width, size = _window(system, data, box, mask.shape, spacing, options)
+    small = to_units(grid.resize(grid.cut(slices, start, width), size), data.units)
+    made, scales = _network(system, small, have, want, device, options)
+
+    def whole(image: Array) -> Array:
+        out = np.zeros(mask.shape, dtype=np.float32)
+        out[:, :, z] = grid.paste(grid.resize(image, width), start, width, mask.shape[:2]).transpose(1, 2, 0)
+        return np.where(mask, out, np.float32(0))
+
+    found = {}
     for i, name in enumerate(want):
         gain, offset = units[name]
-        large = grid.resize(gain * made[:, i] + offset, width)
-        whole = np.zeros(mask.shape, dtype=np.float32)
-        whole[:, :, z] = grid.paste(large, start, width, mask.shape[:2]).transpose(1, 2, 0)
-        out[name] = np.where(mask, whole, np.float32(0))
-    return out
+        image = whole(gain * made[:, i] + offset)
+        found[name] = (
+            _centred(image, mask) if data.centred else image,
+            None if scales is None else whole(abs(gain) * scales[:, i]),
+        )
+    return found
+
+
+def _window(
+    system: System,
+    data: DataConfig,
+    box: grid.Box,
+    shape: tuple[int, ...],
+    spacing: tuple[float, float, float],
+    options: Options,
+) -> Window:
+    """The part of every slice that the network sees: the recipe's frame, or no more than the brain needs."""
+    if not data.cropped:
+        frame = data.frame
+        return frame.place(box, shape, spacing), frame.pixels(spacing), (data.size, data.size)
+    pixel = data.extent / data.size * (_COARSER if options.fast else 1)
+    start, width, size = [], [], []
+    for (low, high), edge in zip(box, spacing[:2], strict=False):
+        pixels = (high - low) * edge + 2 * _EDGE
+        n = math.ceil(pixels / pixel / system.multiple) * system.multiple
+        voxels = max(1, round(n * pixel / edge))
+        start.append((low + high - voxels) // 2)
+        width.append(voxels)
+        size.append(n)
+    return (start[0], start[1]), (width[0], width[1]), (size[0], size[1])
+
+
+def _centred(image: Array, mask: Mask) -> Array:
+    """Moved so that its mean in the brain is that of every real image in normalised units, by their definition."""
+    return np.where(mask, image + np.float32(intensity.MEAN - image[mask].mean(dtype=np.float64)), np.float32(0))
 
 
 @torch.inference_mode()
-def _network(system: System, slices: Array, have: Sequence[str], want: Sequence[str], device: torch.device) -> Array:
-    """[Z, len(have), size, size] in the system's units -> [Z, len(want), size, size]."""
-    out = []
-    for first in range(0, len(slices), _BATCH):
-        batch = torch.from_numpy(slices[first : first + _BATCH])[:, :, None].to(device)
-        made, _ = system.synthesize(batch, have, want)
-        out.append(made[:, :, 0].cpu().numpy())
-    return np.concatenate(out)
+def _network(
+    system: System, slices: Array, have: Sequence[str], want: Sequence[str], device: torch.device, options: Options
+) -> tuple[Array, Array | None]:
+    """[Z, len(have), X, Y] in the system's units -> [Z, len(want), X, Y], and the scales."""
+    data = system.data
+    assert isinstance(data, DataConfig)
+    depth, made = len(slices), data.made
+    background = -1.0 if data.units == "volume" else 0.0
+    around = ((data.first, data.first + -depth % made), (0, 0), (0, 0), (0, 0))
+    padded = torch.from_numpy(np.pad(slices, around, constant_values=background))
+    slabs = padded.unfold(0, data.slab, made).movedim(-1, 2)  # [groups, C, K, X, Y]
+    found: list[tuple[Tensor, Tensor | None]] = []
+    each = max(1, _BATCH // made)
+    for first in range(0, len(slabs), each):
+        batch = slabs[first : first + each].to(device)
+        image, scale = system.synthesize(batch, have, want)
+        if options.ensemble:  # the mirrored image, mirrored back
+            other, other_scale = system.synthesize(batch.flip(-2), have, want)
+            image = (image + other.flip(-2)) / 2
+            scale = None if scale is None or other_scale is None else (scale + other_scale.flip(-2)) / 2
+        found.append((image.cpu(), None if scale is None else scale.cpu()))
+    images = torch.cat([_in_order(image) for image, _ in found])[:depth]
+    scales = [_in_order(scale) for _, scale in found if scale is not None]
+    return images.numpy(), torch.cat(scales)[:depth].numpy() if scales else None
+
+
+def _in_order(x: Tensor) -> Tensor:
+    """[groups, W, M, X, Y] -> [groups * M, W, X, Y]."""
+    return x.transpose(1, 2).flatten(0, 1)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 
 from polycontrast.contrasts import canonical, canonical_set
@@ -16,29 +17,52 @@ from polycontrast.data.configs import PatchConfig, PhotoConfig
 from polycontrast.errors import UserError
 from polycontrast.infer import slices, tiling
 from polycontrast.infer.inputs import Image, as_volume
-from polycontrast.infer.loading import load_system
+from polycontrast.infer.loading import has_bfloat16, load_system
+from polycontrast.infer.options import Options, Synthetic
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.volume import Volume
+from polycontrast.io.volume import Array, Volume
+from polycontrast.recipes import way_of
 from polycontrast.runs import RunConfig
 from polycontrast.systems.base import System
+
+INTERVAL = "80"  # per cent: the interval that a confidence map shows
 
 
 class Synthesizer:
     """A trained model, ready to synthesise. `have`: what it is given (one of them, if the system takes any source);
     `want`: what it can make.
 
-    Computes in float32. Volumes come back in normalised units (brain mean 0.5, SD 0.25; background 0).
+    Computes in float32, or in bfloat16 where the system allows it and the device is made for it. Volumes come back in
+    normalised units (brain mean 0.5, SD 0.25; background 0).
     """
 
-    def __init__(self, config: RunConfig, system: System, name: str, sha256: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        system: System,
+        name: str,
+        sha256: str,
+        device: torch.device,
+        options: Options = Options(),  # noqa: B008
+    ) -> None:
         self.config, self.system, self.name, self.sha256, self.device = config, system, name, sha256, device
+        self.options = options
+        if system.reduced_precision:
+            train = config.recipe.train
+            system.bfloat16 = frozenset(train.bfloat16 if has_bfloat16(device) else ())
+            system.use_channels_last(train.channels_last)
         assert not isinstance(config.recipe.data, PhotoConfig)
         self.data = config.recipe.data
         self.have, self.want = system.have, system.want
         self._estimate = tiling.estimate if isinstance(system.data, PatchConfig) else slices.estimate
 
     @classmethod
-    def load(cls, model: str | Path, device: torch.device | None = None) -> Self:
+    def load(
+        cls,
+        model: str | Path,
+        device: torch.device | None = None,
+        options: Options = Options(),  # noqa: B008
+    ) -> Self:
         """The model in a run folder. Raises UserError if it is not one, or if its weights are not its recipe's."""
         folder, device = Path(model), device or torch.device("cpu")
         config, system, digest = load_system(folder, device)
@@ -48,9 +72,9 @@ class Synthesizer:
                 hint="give photographs: `polycontrast synth --model RUN -i FOLDER_OR_IMAGE -o OUT`",
                 path=folder,
             )
-        return cls(config, system, folder.resolve().name, digest, device)
+        return cls(config, system, folder.resolve().name, digest, device, options)
 
-    def __call__(self, images: Mapping[str, Image], want: Sequence[str] | None = None) -> dict[str, Volume]:
+    def __call__(self, images: Mapping[str, Image], want: Sequence[str] | None = None) -> dict[str, Synthetic]:
         """Given images by contrast name (paths, nibabel images, arrays, Volumes), the wanted ones, on the same grid.
 
         want: all that the model can make if None. UserError for an image that cannot be used (see `as_volume`).
@@ -66,13 +90,28 @@ class Synthesizer:
         raw = [grid.to_canonical(given[name].array, affine) for name in have]
         mask, spacing = intensity.brain_mask(raw), grid.canonical_spacing(affine)
         try:
-            made = self._estimate(self.system, self.config.units, raw, mask, spacing, have, wanted, self.device)
+            made = self._estimate(
+                self.system, self.config.units, raw, mask, spacing, have, wanted, self.device, self.options
+            )
         except UserError as error:
             raise UserError(error.message, error.hint, error.path or first.path) from None
-        return {
-            name: first.with_array(grid.from_canonical(array, affine), f"SYNTHETIC {name} by polycontrast")
-            for name, array in made.items()
-        }
+
+        def placed(array: Array, description: str) -> Volume:
+            return first.with_array(grid.from_canonical(array, affine), description)
+
+        found = {}
+        for name, (array, scale) in made.items():
+            image, levels = placed(array, f"SYNTHETIC {name} by polycontrast"), self.levels(have, name)
+            width = None
+            if scale is not None and levels:
+                width = placed(np.float32(levels[INTERVAL]) * scale, f"80 % interval of SYNTHETIC {name}")
+            found[name] = Synthetic(image.array, image.geometry, None, image.description, width)
+        return found
+
+    def levels(self, have: Sequence[str], want: str) -> dict[str, float]:
+        """{per cent: how many scales the interval that holds so many real values reaches}, of one contrast made of
+        these; empty if the model tells no confidence."""
+        return self.config.confidence.get(way_of([name for name in self.have if name in have], (want,)), {})
 
     def parts(self, want: Sequence[str]) -> "list[tuple[Synthesizer, tuple[str, ...]]]":
         """Who makes which of the wanted contrasts: itself, all. A set of runs shares them out."""
@@ -80,11 +119,16 @@ class Synthesizer:
 
     def sources(self, given: Collection[str], want: Sequence[str] = ()) -> tuple[str, ...]:
         """Which of the given contrasts it will use to make the wanted ones; a UserError if it lacks one."""
-        usable = [name for name in given if name not in want] if self.system.any_source else given
+        usable = [name for name in given if name not in want] if self._chooses else given
         try:
             return self.system.sources(usable)
         except UserError as error:
             raise UserError(f"the model {self.name} {error.message}", error.hint) from None
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether a contrast that is wanted may be left out of what is used."""
+        return self.system.any_source or self.system.any_subset
 
     def check(self, given: Collection[str], want: Sequence[str] | None) -> tuple[str, ...]:
         """The wanted contrasts, or a UserError if this model lacks an input or cannot make one of them."""

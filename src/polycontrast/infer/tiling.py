@@ -18,6 +18,7 @@ from polycontrast.data.intensity import Mask
 from polycontrast.data.patches import covering, kept_edge, resample, steps, ways
 from polycontrast.data.slabs import to_units
 from polycontrast.errors import UserError
+from polycontrast.infer.options import Estimate, Options
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
@@ -35,8 +36,10 @@ def estimate(
     have: Sequence[str],
     want: Sequence[str],
     device: torch.device,
-) -> dict[str, Array]:
-    """The given volumes [X, Y, Z] in file units, canonical -> the wanted in normalised units, 0 outside the mask.
+    options: Options = Options(),  # noqa: ARG001, B008
+) -> dict[str, Estimate]:
+    """The given volumes [X, Y, Z] in file units, canonical -> the wanted in normalised units, 0 outside the mask. No
+    3-D system gives a scale.
 
     A UserError where the model's grid over this brain would not fit in memory.
     """
@@ -53,11 +56,11 @@ def estimate(
         return made.cpu().numpy()
 
     made = tiled(network, to_units(resample(brain, there), data.units), len(want), data)
-    out = {}
+    out: dict[str, Estimate] = {}
     for image, name in zip(made, want, strict=True):
         gain, offset = units[name]
         whole = grid.uncrop(resample(gain * image + offset, back), box, mask.shape)
-        out[name] = np.where(mask, whole, np.float32(0))
+        out[name] = (np.where(mask, whole, np.float32(0)), None)
     return out
 
 

@@ -16,11 +16,22 @@ from polycontrast.config import from_dict
 from polycontrast.contrasts import slug
 from polycontrast.data.configs import PhotoConfig
 from polycontrast.errors import UserError
-from polycontrast.recipes import cyclegan, dai3d, discogan, pix2pix, stargan, tcmgan, unet, unit
+from polycontrast.recipes import any2any, cyclegan, dai3d, discogan, pix2pix, stargan, tcmgan, unet, unit
 from polycontrast.recipes.base import Recipe, TrainConfig
 from polycontrast.systems import SYSTEMS
 
-__all__ = ["RECIPES", "Recipe", "TrainConfig", "check", "from_json", "recipe", "way", "with_length", "with_ways"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "TrainConfig",
+    "check",
+    "from_json",
+    "recipe",
+    "way",
+    "way_of",
+    "with_length",
+    "with_ways",
+]
 
 # A line per system; each file lists its own.
 _ALL: tuple[Callable[[], Recipe], ...] = (
@@ -32,6 +43,7 @@ _ALL: tuple[Callable[[], Recipe], ...] = (
     *stargan.RECIPES,
     *dai3d.RECIPES,
     *tcmgan.RECIPES,
+    *any2any.RECIPES,
 )  # fmt: skip
 RECIPES = {function.__name__: function for function in _ALL}
 
@@ -81,7 +93,7 @@ def with_ways(recipe: Recipe, have: Sequence[str] | None, want: Sequence[str] | 
             f"{system.name} translates {kind.most_have} contrast, given are {', '.join(have)}",
             hint="name one with --have; unet, pix2pix and tcmgan take several at once",
         )
-    if not kind.any_source and (both := [name for name in want if name in have]):
+    if not (kind.any_source or kind.any_subset) and (both := [name for name in want if name in have]):
         raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
     if kind.most_want is None or len(want) <= kind.most_want:
         return {"": _for(recipe, have, want)}
@@ -90,8 +102,12 @@ def with_ways(recipe: Recipe, have: Sequence[str] | None, want: Sequence[str] | 
 
 def way(recipe: Recipe) -> str:
     """The name of a recipe's run in a set: `t2_to_t1ce`."""
-    have, want = ("_".join(map(slug, names)) for names in (recipe.system.have, recipe.system.want))
-    return f"{have}_to_{want}"
+    return way_of(recipe.system.have, recipe.system.want)
+
+
+def way_of(have: Sequence[str], want: Sequence[str]) -> str:
+    """What is given and what is made, as `t1_t2_to_flair`."""
+    return "_to_".join("_".join(map(slug, names)) for names in (have, want))
 
 
 def _check_sides(recipe: Recipe, names: Sequence[str]) -> None:

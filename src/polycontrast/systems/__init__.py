@@ -2,6 +2,7 @@
 
 from polycontrast.data.configs import AnyData
 from polycontrast.errors import UserError
+from polycontrast.systems.any2any import Any2any, Any2anyConfig
 from polycontrast.systems.base import System
 from polycontrast.systems.cyclegan import Cyclegan, CycleganConfig
 from polycontrast.systems.dai3d import Dai3d, Dai3dConfig
@@ -21,6 +22,7 @@ SYSTEMS: dict[str, type[System]] = {
     "stargan": Stargan,
     "dai3d": Dai3d,
     "tcmgan": Tcmgan,
+    "any2any": Any2any,
 }
 
 SystemConfig = (
@@ -32,6 +34,7 @@ SystemConfig = (
     | StarganConfig
     | Dai3dConfig
     | TcmganConfig
+    | Any2anyConfig
 )
 
 

@@ -5,10 +5,10 @@ and never steps an optimiser.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from polycontrast.data.batches import Batch
 from polycontrast.data.configs import AnyData
 from polycontrast.errors import UserError
 
+T = TypeVar("T")
 GENERATOR, DISCRIMINATOR, SEGMENTER = "generator", "discriminator", "segmenter"  # the players' names in every system
 
 
@@ -84,6 +85,18 @@ class SampleRng:
         dtype = torch.float32 if self._device.type == "mps" else torch.float64
         return torch.tensor([s.random() for s in self._streams], dtype=dtype, device=self._device)
 
+    def each(self, draw: Callable[[np.random.Generator], T]) -> list[T]:
+        """Whatever a function draws from each sample's own stream, in order."""
+        return [draw(stream) for stream in self._streams]
+
+    def noise(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers [B, *shape], drawn on the device: fast, and the same on devices of a kind alone."""
+        drawn = []
+        for stream in self._streams:
+            generator = torch.Generator(self._device).manual_seed(int(stream.integers(2**62)))
+            drawn.append(torch.randn(tuple(shape), generator=generator, device=self._device))
+        return torch.stack(drawn)
+
     def normal_like(self, x: Tensor) -> Tensor:
         """Standard normal numbers in the shape, type and place of x [B, ...]."""
         drawn = np.stack([s.standard_normal(x.shape[1:]) for s in self._streams])
@@ -94,13 +107,16 @@ class System(ABC):
     """One method. `players` are the groups of networks that share one optimiser and take turns.
 
     have, want: the contrasts it is given and makes. any_source: one of `have` suffices, and is told to it (a unified
-    system); otherwise all are needed. most_have, most_want: how many of each it was made for, None for any number.
-    synthesizers: the players that synthesis needs, whose weights are published. multiple: what every edge of an image
-    must be a multiple of. bfloat16, channels_last: the players that `run` computes so (the loop sets them); losses and
-    penalties are always outside autocast, in float32.
+    system); any_subset: any of them do, and all that are there are used; otherwise all are needed. usual: of several
+    subsets the one that pictures of a training show, if not empty. most_have, most_want: how many of each it was made
+    for, None for any number. synthesizers: the players that synthesis needs, whose weights are published. multiple:
+    what every edge of an image must be a multiple of. bfloat16, channels_last: the players that `run` computes so (the
+    loop sets them); losses and penalties are always outside autocast, in float32. reduced_precision: synthesis, too,
+    may compute in bfloat16 where the device is made for it.
     """
 
     any_source: bool = False
+    any_subset: bool = False
     most_have: int | None = None
     most_want: int | None = None
     multiple: int = 1
@@ -108,7 +124,9 @@ class System(ABC):
     optimisers: dict[str, OptimiserConfig]
     have: tuple[str, ...]
     want: tuple[str, ...]
+    usual: tuple[str, ...] = ()
     synthesizers: tuple[str, ...]
+    reduced_precision: bool = False
     bfloat16: frozenset[str] = frozenset()
     channels_last: frozenset[str] = frozenset()
 
@@ -139,8 +157,8 @@ class System(ABC):
     def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """images [B, len(have), K, H, W] in the system's units -> ([B, len(want), K', H, W], scale or None).
 
-        K' is 1 for slabs of slices, K for photographs and patches. Edges of any length: images are padded by their
-        outermost values and the estimates cropped back. Nothing depends on the other images of a batch.
+        K' is the data's `made` for slabs of slices, K for photographs and patches. Edges of any length: images are
+        padded by their outermost values and the estimates cropped back. Nothing depends on the other images of a batch.
         """
         sides = self.data.dims
         padding = [p for n in reversed(images.shape[-sides:]) for p in (0, -n % self.multiple)] + [0, 0] * (3 - sides)
@@ -196,6 +214,13 @@ class System(ABC):
         with torch.autocast(inputs[0].device.type, dtype=torch.bfloat16, enabled=player in self.bfloat16):
             out = self.players[player].get_submodule(part)(*inputs)
         return _widen(out)
+
+    def use_channels_last(self, players: Iterable[str]) -> None:
+        """Have these players computed in the channels-last layout."""
+        self.channels_last = frozenset(players) & set(self.players)
+        for name in self.channels_last:
+            layout = torch.channels_last if self.data.dims == 2 else torch.channels_last_3d
+            self.players[name].to(memory_format=layout)  # type: ignore[call-overload]
 
     def to(self, device: torch.device) -> "System":
         for network in self.players.values():

@@ -6,6 +6,7 @@ an uninterrupted one to the bit on the CPU.
 """
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from polycontrast.train.log import Log, require_tensorboard
 from polycontrast.train.preview import preview
 from polycontrast.train.progress import Progress
 
+_READERS = 8  # threads that read ahead for a GPU
+
 
 @dataclass
 class Clock:
@@ -50,10 +53,7 @@ class Trainer:
         torch.manual_seed(recipe.train.seed)  # the initialisation; everything later derives from sample indices
         self.system = systems.build(recipe.system, recipe.data).to(device)
         self.system.bfloat16 = frozenset(recipe.train.bfloat16)
-        self.system.channels_last = frozenset(recipe.train.channels_last)
-        for name in recipe.train.channels_last:
-            layout = torch.channels_last if recipe.data.dims == 2 else torch.channels_last_3d
-            self.system.players[name].to(memory_format=layout)  # type: ignore[call-overload]
+        self.system.use_channels_last(recipe.train.channels_last)
         distributed.copy_from_first(self.system.players.values(), ranks)
         self.optimisers = {name: _adam(self.system, name) for name in self.system.players}
         self.average = {k: v.clone() for k, v in self.live_weights().items()} if recipe.train.ema else None
@@ -231,7 +231,7 @@ def output_units(system: System, dataset: Dataset[Any], device: torch.device) ->
 def _loop(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Progress) -> None:
     settings, clock, ranks = trainer.recipe.train, trainer.clock, trainer.ranks
     started = time.perf_counter() - clock.seconds
-    ahead = trainer.device.type != "cpu"
+    ahead = min(_READERS, os.cpu_count() or 1) if trainer.device.type != "cpu" else 0
     batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world, ahead=ahead)
     while clock.images < trainer.total:
         log.add(trainer.step(next(batches).map(lambda x: x.to(trainer.device, non_blocking=True))))

@@ -21,7 +21,7 @@ def preview(system: System, dataset: Dataset[Any], path: Path, rows: int = 4) ->
     device = next(system.players[system.synthesizers[0]].parameters()).device
     names = dataset.config.contrasts
     shown = [name for name, real in zip(names, batch.present.all(dim=0).tolist(), strict=True) if real]
-    have = system.sources(shown)
+    have = system.sources([name for name in shown if name in (system.usual or shown)])
     given = batch.images[:, [names.index(c) for c in have]]
     want = system.targets(have)
     fake, _ = system.synthesize(given.to(device), have, want)

@@ -1,0 +1,82 @@
+"""A residual U-Net without norm layers, which works on blocks of 2 x 2 pixels and ends at full resolution."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_SMALL = 0.2  # of the initial weights at the end of a residual branch: a deep network starts near the identity
+_HEAD = 32  # channels at full resolution
+
+
+class ScaledBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))), 3x3 convolutions, the last one's initial weights made small."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(width, width, 3, 1, 1) for _ in range(2))
+        for layer, scale in ((self.first, 1.0), (self.second, _SMALL)):
+            init_scaled(layer, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.second(torch.relu_(self.first(torch.relu(x))))
+        return out
+
+
+class SlabUnet(nn.Module):
+    """x [B, inputs, H, W] -> [B, outputs, H, W] in float32; H and W must be multiples of 2**len(widths).
+
+    widths, blocks: channels and residual blocks (on the way down, and again on the way up) of each level; the first
+    level sees blocks of 2 x 2 pixels as one, so that no convolution of few channels runs at full resolution, which is
+    where a CPU is slow. Halved and doubled by 2x2 and 1x1 convolutions; skips are added. The last two convolutions see
+    full resolution and the input again.
+
+    There is no norm: instance norm would tie a voxel's value to the size of the image and to its own slice, costs a
+    third of a CPU's time and blocks the channels-last layout.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, widths: Sequence[int] = (96, 128, 160, 192), blocks: Sequence[int] = (2, 2, 2, 2)
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.stem = nn.Conv2d(4 * inputs, widths[0], 3, 1, 1)
+        self.down = nn.ModuleList(_stage(width, n) for width, n in zip(widths, blocks, strict=True))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(_stage(width, n) for width, n in zip(widths[:-1], blocks, strict=False))
+        self.spread = nn.Conv2d(widths[0], 4 * _HEAD, 1)
+        self.head = nn.Conv2d(_HEAD + inputs, _HEAD, 3, 1, 1)
+        self.last = nn.Conv2d(_HEAD, outputs, 3, 1, 1)
+        for layer in (self.stem, *self.shrink, *self.grow, self.spread, self.head):
+            init_scaled(layer)
+        init_scaled(self.last, _SMALL)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(nn.functional.pixel_unshuffle(x, 2))
+        skips = []
+        for level, stage in enumerate(self.down):
+            y = stage(y)
+            if level < len(self.shrink):
+                skips.append(y)
+                y = self.shrink[level](y)
+        for level in range(len(self.up) - 1, -1, -1):
+            y = nn.functional.interpolate(self.grow[level](y), scale_factor=2.0, mode="nearest")
+            y = self.up[level](y + skips[level])
+        y = nn.functional.pixel_shuffle(self.spread(torch.relu_(y)), 2)
+        y = torch.relu_(self.head(torch.cat([y, x.to(y.dtype)], dim=1)))
+        with torch.autocast(y.device.type, enabled=False):  # bfloat16 would round an intensity to three digits
+            out: Tensor = self.last(y.float())
+        return out
+
+
+def init_scaled(layer: nn.Module, scale: float = 1.0) -> None:
+    """He et al. 2015, equation 10, times `scale`; zero biases."""
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+
+
+def _stage(width: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(ScaledBlock(width) for _ in range(blocks)))
