@@ -34,5 +34,5 @@ def load_system(folder: Path, device: torch.device) -> tuple[RunConfig, System, 
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 numbers itself; one that only imitates it is ten times slower."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

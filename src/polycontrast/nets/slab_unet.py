@@ -1,5 +1,6 @@
 """A residual U-Net without norm layers, which works on blocks of 2 x 2 pixels and ends at full resolution."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -41,8 +42,8 @@ class SlabUnet(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(4 * inputs, widths[0], 3, 1, 1)
         self.down = nn.ModuleList(_stage(width, n) for width, n in zip(widths, blocks, strict=True))
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False))
-        self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_stage(width, n) for width, n in zip(widths[:-1], blocks, strict=False))
         self.spread = nn.Conv2d(widths[0], 4 * _HEAD, 1)
         self.head = nn.Conv2d(_HEAD + inputs, _HEAD, 3, 1, 1)
@@ -71,7 +72,8 @@ class SlabUnet(nn.Module):
 
 def init_scaled(layer: nn.Module, scale: float = 1.0) -> None:
     """He et al. 2015, equation 10, times `scale`; zero biases."""
-    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
     with torch.no_grad():
