@@ -45,7 +45,9 @@ class Echo:
 def echoed(raw: np.ndarray, voxel: tuple[float, float, float], **data: Any) -> dict[str, np.ndarray]:
     """What comes of one volume when nothing is done to its windows; its brain is where it is not zero."""
     system: Any = Echo(PatchConfig(**{"size": 8, "margin": 2, "spacing": 2.0} | data))
-    return estimate(system, UNITS, [raw], raw != 0, voxel, ["T2"], list(UNITS), CPU)
+    made = estimate(system, UNITS, [raw], raw != 0, voxel, ["T2"], list(UNITS), CPU)
+    assert all(scale is None for _, scale in made.values())
+    return {name: image for name, (image, _) in made.items()}
 
 
 @st.composite

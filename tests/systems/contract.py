@@ -178,7 +178,9 @@ class SystemContract:
         system, images = trainer.system, self.given(trainer, batch)
         have, want = self.ways(trainer)
         made, scale = system.synthesize(images, have, want)
-        assert made.shape == (len(images), len(want), *images.shape[2:])
+        data = self.recipe.data
+        planes = data.made if isinstance(data, DataConfig) else images.shape[2]
+        assert made.shape == (len(images), len(want), planes, *images.shape[3:])
         assert not made.requires_grad
         assert scale is None or scale.shape == made.shape
         turned, _ = system.synthesize(images, have, want[::-1])

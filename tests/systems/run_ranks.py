@@ -50,7 +50,7 @@ def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     sets = recipe.data.labels
     dataset = open_dataset(recipe.data, [entries] * len(sets) if sets else entries, 0, recipe.train.batch)
     ranks = distributed.start(CPU)
-    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world, ahead=False))
+    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world))
     batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)
     found = {mode: gradients(recipe, batch, ranks, mode == "train") for mode in ("eval", "train")}
     if ranks.first:

@@ -52,7 +52,7 @@ def main(recipe_file: str, cohort: str, cache: str, out: str) -> None:
     recipe = recipes.from_json(read_json(Path(recipe_file)))
     dataset = SliceDataset(cached(find_cases(cohort), recipe.data.contrasts, Path(cache)), recipe.data)
     ranks = distributed.start(CPU)
-    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world, ahead=False))
+    batch = next(dataset.batches(0, recipe.train.batch, ranks.rank, ranks.world))
     found = {
         f"{rate} {statistics}": step(with_rate(recipe, rate), batch, ranks, statistics)
         for rate, statistics in ((0.0, "running"), (1e-3, "running"), (0.0, "batch"))

@@ -22,12 +22,12 @@ class DataConfig:
 
     extent, size: the in-plane frame, mm and pixels. units: "slice-max" (TC-MGAN's: each slice by its own maximum, to
     [-1, 1]) or "volume" (normalised units v as 2 v - 1). min_area: a slice is kept if each contrast has more non-zero
-    voxels than this, in mm^2. slab: adjacent slices per sample; made: how many of them, in the middle, a system makes at once.
-    cropped: at synthesis no more than the brain is computed, by networks that any size suits, instead of the frame.
-    centred: at synthesis a volume's brain mean is set to 0.5, which by definition is that of every real one. lesion: a system that learns from the lesion
-    would take a missing segmentation for health. paired: False gives every contrast its own shuffled slices, so that
-    no sample holds a pair. labels: for systems that are told one image's kind, the contrasts of each cohort; a sample
-    is then one image with its label vector.
+    voxels than this, in mm^2. slab: adjacent slices per sample; made: how many of them, in the middle, a system makes
+    at once. cropped: at synthesis no more than the brain is computed, by networks that any size suits, instead of the
+    frame. centred: at synthesis a volume's brain mean is set to 0.5, which by definition is that of every real one.
+    lesion: a system that learns from the lesion would take a missing segmentation for health. paired: False gives every
+    contrast its own shuffled slices, so that no sample holds a pair. labels: for systems that are told one image's
+    kind, the contrasts of each cohort; a sample is then one image with its label vector.
     """
 
     kind: Literal["slices"] = "slices"

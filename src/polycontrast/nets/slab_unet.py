@@ -25,7 +25,8 @@ class ScaledBlock(nn.Module):
 
 
 class SlabUnet(nn.Module):
-    """x [B, inputs, H, W] -> [B, outputs, H, W] in float32; H and W must be multiples of 2**len(widths).
+    """x [B, inputs, H, W] -> [B, outputs, H, W] in the weights' precision, under autocast too; H and W must be
+    multiples of 2**len(widths).
 
     widths, blocks: channels and residual blocks (on the way down, and again on the way up) of each level; the first
     level sees blocks of 2 x 2 pixels as one, so that no convolution of few channels runs at full resolution, which is
@@ -37,8 +38,12 @@ class SlabUnet(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, widths: Sequence[int] = (96, 128, 160, 192), blocks: Sequence[int] = (2, 2, 2, 2)
-    ) -> None:  # fmt: skip
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (96, 128, 160, 192),
+        blocks: Sequence[int] = (2, 2, 2, 2),
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * inputs, widths[0], 3, 1, 1)
         self.down = nn.ModuleList(_stage(width, n) for width, n in zip(widths, blocks, strict=True))
@@ -66,7 +71,7 @@ class SlabUnet(nn.Module):
         y = nn.functional.pixel_shuffle(self.spread(torch.relu_(y)), 2)
         y = torch.relu_(self.head(torch.cat([y, x.to(y.dtype)], dim=1)))
         with torch.autocast(y.device.type, enabled=False):  # bfloat16 would round an intensity to three digits
-            out: Tensor = self.last(y.float())
+            out: Tensor = self.last(y.to(self.last.weight.dtype))
         return out
 
 

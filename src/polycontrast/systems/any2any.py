@@ -25,11 +25,10 @@ Recipes train in bfloat16. At synthesis nothing depends on the rest of a batch a
 is no norm. bfloat16 is used there too where the device is made for it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,6 +39,7 @@ from polycontrast.data.augment import Augmentation
 from polycontrast.data.batches import Batch
 from polycontrast.data.configs import AnyData, DataConfig
 from polycontrast.errors import UserError
+from polycontrast.nets.layers import with_planes
 from polycontrast.nets.scale_critic import ScaleCritic, smallest
 from polycontrast.nets.segmenter import TumourSegmenter
 from polycontrast.nets.slab_unet import SlabUnet
@@ -55,6 +55,7 @@ from polycontrast.systems.base import (
     Term,
 )
 from polycontrast.systems.checks import check_shown, check_size
+from polycontrast.systems.subsets import Subsets
 
 _CRITIC_LEVELS, _CRITIC_SCALES = 4, 2
 _LOG_SCALE = (-6.0, 1.0)  # of b in normalised units: finer than noise, coarser than any image
@@ -122,13 +123,10 @@ class Any2any(System):
                 "any2any learns from slabs of volumes in normalised units, every contrast of the same place",
                 hint='set units to "volume" and paired to true, without labels',
             )
-        check_shown(c.name, (*c.have, *c.want, *c.favoured), data.contrasts)
-        if not set(c.favoured) <= set(c.have) or not set(c.want) - set(c.favoured):
-            raise UserError(
-                f"favoured {', '.join(c.favoured)} leaves any2any nothing to make of what may be given",
-                hint="favoured is a part of have, and less than want",
-            )
+        check_shown(c.name, (*c.have, *c.want), data.contrasts)
+        self._subsets = Subsets(c.name, c.have, c.want, c.favoured, c.favoured_share)
         self.config, self.have, self.want, self.made = c, c.have, c.want, data.made
+        self._middle = slice(data.first, data.first + data.made)
         self.usual, self.multiple = c.favoured, 2 ** len(c.widths)
         given, made = len(c.have) * data.slab + len(c.have), len(c.want) * data.made
         self.players = {GENERATOR: SlabUnet(given, 2 * made, c.widths, c.blocks)}
@@ -141,11 +139,10 @@ class Any2any(System):
         if c.seg:
             if not data.lesion:
                 raise UserError("seg asks for lesions, which the data leaves out", hint="set lesion to true")
+            self.multiple = max(16, self.multiple)  # the segmenter halves four times
             self.players[SEGMENTER] = TumourSegmenter(len(c.want), c.seg_base)
             self.optimisers[SEGMENTER] = c.segmenter
-        self._middle = slice(data.first, data.first + data.made)
         self._given_at, self._made_at = ([data.contrasts.index(n) for n in names] for names in (c.have, c.want))
-        self._choices = _subsets(c.have, c.want)
 
     def phases(self, images: int) -> list[Phase]:
         return [Phase("all", images, tuple(p for p in (DISCRIMINATOR, GENERATOR, SEGMENTER) if p in self.players))]
@@ -155,12 +152,11 @@ class Any2any(System):
         moves = rng.each(lambda stream: augment.sample(c.augmentation, batch.images.shape[1], stream))
         looks = rng.each(lambda stream: appearance.sample(c.appearance, len(c.have), stream))
         images, mask, lesion = augment.apply_all(moves, (batch.images + 1) / 2, batch.mask, batch.lesion)
-        given = torch.tensor(rng.each(self._subset), device=images.device)
+        given = torch.tensor(rng.each(self._subsets.draw), device=images.device)
         real = images[:, self._given_at]
         source = appearance.apply(looks, real, mask, rng.noise(real.shape[1:])) * given.view(*given.shape, 1, 1, 1)
         mean, log_scale = self._estimate(source, given)
-        real, there = images[:, self._made_at][:, :, self._middle], mask[:, :, self._middle]
-        lesion = lesion[:, :1, self._middle]
+        real, there, lesion = (x[:, :, self._middle] for x in (images[:, self._made_at], mask, lesion[:, :1]))
         known = torch.stack(
             [given[:, c.have.index(n)] if n in c.have else given.new_zeros(len(given)) for n in c.want], 1
         )
@@ -202,7 +198,7 @@ class Any2any(System):
 
     def _shown(self, scene: Scene, candidate: Tensor) -> Tensor:
         """What the critic sees: a candidate, what was given, and which contrasts those are."""
-        return torch.cat([candidate.flatten(1, 2), _with_planes(scene.source, scene.given)], dim=1)
+        return with_planes(torch.cat([candidate, scene.source], dim=1).flatten(1, 2), scene.given)
 
     def _dice(self, images: Tensor, scene: Scene) -> Tensor:
         """Of the slices of [B, W, M, H, W'], one by one."""
@@ -211,40 +207,14 @@ class Any2any(System):
 
     def _estimate(self, source: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """source [B, H, K, ...] in normalised units, zeros where not given -> mean and log scale [B, W, M, ...]."""
-        out = self.run(GENERATOR, _with_planes(source, given))
+        out = self.run(GENERATOR, with_planes(source.flatten(1, 2), given))
         mean, log_scale = out.unflatten(1, (2, len(self.want), self.made)).unbind(1)
         return mean, log_scale.clamp(*_LOG_SCALE)
 
-    def _subset(self, stream: np.random.Generator) -> list[bool]:
-        """Which contrasts a sample is given."""
-        c = self.config
-        favoured = stream.random() < c.favoured_share
-        chosen = c.favoured if favoured else self._choices[int(stream.integers(len(self._choices)))]
-        return [name in chosen for name in c.have]
-
-    def sources(self, given: Collection[str]) -> tuple[str, ...]:
-        if found := tuple(name for name in self.have if name in given):
-            return found
-        return super().sources(given)
-
     def _synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         source = images.new_zeros(len(images), len(self.have), *images.shape[2:])
-        at = [self.have.index(name) for name in have]
-        source[:, at] = (images + 1) / 2
+        source[:, [self.have.index(name) for name in have]] = (images + 1) / 2
         given = torch.tensor([name in have for name in self.have], device=images.device).expand(len(images), -1)
         mean, log_scale = self._estimate(source, given)
         wanted = [self.want.index(name) for name in want]
         return 2 * mean[:, wanted] - 1, 2 * log_scale[:, wanted].exp()
-
-
-def _with_planes(images: Tensor, given: Tensor) -> Tensor:
-    """[B, H, K, ...] -> [B, H K + H, ...]: every slice as a channel, and a plane of ones for each contrast given."""
-    planes = given.view(*given.shape, 1, 1).expand(-1, -1, *images.shape[-2:])
-    return torch.cat([images.flatten(1, 2), planes.to(images.dtype)], dim=1)
-
-
-def _subsets(have: Sequence[str], want: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every set of given contrasts that leaves something to be made."""
-    numbers = range(1, 2 ** len(have))
-    found = [tuple(name for i, name in enumerate(have) if n >> i & 1) for n in numbers]
-    return [some for some in found if set(want) - set(some)]

@@ -183,10 +183,11 @@ class System(ABC):
     def sources(self, given: Collection[str]) -> tuple[str, ...]:
         """Which of the given contrasts it will use; a UserError if what it needs is not among them."""
         found = tuple(name for name in self.have if name in given)
-        if self.any_source and found:
-            return found[:1]
+        if (self.any_source or self.any_subset) and found:
+            return found[:1] if self.any_source else found
         if not found or len(found) < len(self.have):
-            needed = " or ".join(self.have) if self.any_source else ", ".join(n for n in self.have if n not in given)
+            either = self.any_source or self.any_subset
+            needed = " or ".join(self.have) if either else ", ".join(n for n in self.have if n not in given)
             raise UserError(
                 f"needs {needed}, found {', '.join(given) or 'nothing'}",
                 hint="give that contrast, or use a model that was trained without it",

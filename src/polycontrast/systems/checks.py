@@ -39,7 +39,7 @@ def check_unpaired(name: str, data: AnyData, have: Sequence[str], want: Sequence
 
 def check_shown(name: str, asked: Sequence[str], shown: Sequence[str]) -> None:
     """UserError if a contrast or label that the system is to be given or to make is not among what the data shows."""
-    if strange := [one for one in asked if one not in shown]:
+    if strange := [one for one in dict.fromkeys(asked) if one not in shown]:
         raise UserError(
             f"{name} asks for what the data does not show: {', '.join(strange)}", hint=f"it shows {', '.join(shown)}"
         )
