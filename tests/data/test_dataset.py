@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -71,10 +72,39 @@ def test_two_ranks_together_draw_what_one_process_draws(entries: list[Entry]) ->
         assert_equal(whole, joined(parts))
 
 
-def test_reading_ahead_in_a_thread_changes_nothing(entries: list[Entry]) -> None:
+@pytest.mark.parametrize("ahead", [1, 3])
+@pytest.mark.parametrize("world", [1, 2])
+def test_reading_ahead_in_threads_changes_nothing(entries: list[Entry], ahead: int, world: int) -> None:
+    """Neither the samples nor the order of the batches, whoever reads them first."""
     dataset = SliceDataset(entries, AUGMENTED)
-    for ahead, plain in islice(zip(dataset.batches(4, 4), dataset.batches(4, 4, ahead=False), strict=True), 3):
-        assert_equal(ahead, plain)
+    plain, read = (islice(dataset.batches(4, 4, world - 1, world, ahead=n), 6) for n in (0, ahead))
+    for expected, found in zip(plain, read, strict=True):
+        assert_equal(found, expected)
+
+
+def test_without_reading_ahead_no_thread_is_started_and_with_it_no_more_than_asked(entries: list[Entry]) -> None:
+    readers: set[int] = set()
+
+    class Watched(SliceDataset):
+        def batch(self, indices: Sequence[int]) -> Batch:
+            readers.add(threading.get_ident())
+            return super().batch(indices)
+
+    for ahead in (0, 2):
+        readers.clear()
+        batches = Watched(entries, CONFIG).batches(0, 2, ahead=ahead)
+        list(islice(batches, 8))
+        batches.close()
+        assert (threading.get_ident() in readers) == (ahead == 0)
+        assert len(readers) <= max(1, ahead)
+
+
+def test_a_caller_who_stops_early_is_not_kept_waiting_for_what_was_read_ahead(entries: list[Entry]) -> None:
+    before = threading.active_count()
+    batches = SliceDataset(entries, CONFIG).batches(0, 2, ahead=3)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
 
 
 def test_batches_can_start_anywhere(entries: list[Entry]) -> None:
@@ -156,13 +186,15 @@ def test_contrasts_come_in_the_recipes_order(entries: list[Entry]) -> None:
     assert torch.equal(turned, usual[[3, 2]])
 
 
-def test_a_slab_holds_the_neighbours_and_nothing_beyond_the_box(entries: list[Entry]) -> None:
+@pytest.mark.parametrize("slab_size", [2, 3, 4, 5])
+def test_a_slab_holds_the_neighbours_and_nothing_beyond_the_box(entries: list[Entry], slab_size: int) -> None:
+    """The slice itself is number K // 2, of even slabs too."""
     entry = entries[0]
-    thick, thin = replace(CONFIG, slab=3), CONFIG
+    thick, thin = replace(CONFIG, slab=slab_size), CONFIG
     depth = entry.box[2][1] - entry.box[2][0]
     for z in (0, 3, depth - 1):
         slab = read_slab(entry, z, thick)
-        for k, neighbour in enumerate((z - 1, z, z + 1)):
+        for k, neighbour in enumerate(range(z - slab_size // 2, z + slab_size - slab_size // 2)):
             for part, tensor in enumerate(slab):
                 inside = 0 <= neighbour < depth
                 single = read_slab(entry, neighbour, thin)[part] if inside else torch.zeros_like(tensor[:, :1])
@@ -171,7 +203,7 @@ def test_a_slab_holds_the_neighbours_and_nothing_beyond_the_box(entries: list[En
 
 def test_a_reader_that_fails_is_not_hidden(entries: list[Entry], tmp_path: Path) -> None:
     gone = replace(entries[0], folder=tmp_path / "gone")
-    for ahead in (True, False):
+    for ahead in (0, 1, 3):
         with pytest.raises(FileNotFoundError):
             next(SliceDataset([gone], CONFIG).batches(0, 2, ahead=ahead))
 
@@ -182,3 +214,17 @@ def test_a_case_without_a_segmentation_does_not_pass_for_a_healthy_one(entries: 
     assert dataset.left_out == (entries[0].id,)
     assert entries[0].id not in {e.id for e, _ in dataset.places}
     assert SliceDataset(bare, replace(CONFIG, lesion=False)).left_out == ()
+
+
+@pytest.mark.parametrize(("slab", "made", "first"), [(1, 1, 0), (3, 1, 1), (4, 2, 1), (4, 4, 0), (6, 2, 2), (7, 3, 2)])
+def test_the_slices_that_are_made_lie_in_the_middle_of_a_slab(slab: int, made: int, first: int) -> None:
+    config = replace(CONFIG, slab=slab, made=made)
+    assert config.first == first
+    assert first <= slab // 2 < first + made  # the slice that the slab is read around is among them
+
+
+@pytest.mark.parametrize(("slab", "made"), [(4, 1), (3, 2), (1, 2), (2, 4), (3, 0), (3, -1)])
+def test_what_has_no_middle_in_a_slab_is_refused(slab: int, made: int) -> None:
+    with pytest.raises(UserError, match=f"of slabs of {slab} slices {made} cannot be made") as caught:
+        _ = replace(CONFIG, slab=slab, made=made).first
+    assert "slab 4 and made 2" in caught.value.hint

@@ -293,13 +293,6 @@ def test_of_fewer_contrasts_it_learns_what_they_allow() -> None:
     assert set(trainer_of(recipe).step(drawn_batch(recipe, 0, torch.float32))) == {"g_loss", "g_laplace", "g_ssim"}
 
 
-def test_the_shipped_models_weights_fit_in_twelve_megabytes_of_half_precision() -> None:
-    recipe = recipes.recipe("any2any")
-    with torch.device("meta"):
-        system = systems.build(recipe.system, recipe.data)
-    assert sum(p.numel() for p in system.players["generator"].parameters()) < 6.0e6 - 10_000  # and a header
-
-
 def test_its_rate_rises_then_falls_to_zero() -> None:
     optimiser = recipes.recipe("any2any").system.generator
     rates = [optimiser.rate(f) for f in (0.0, 0.02, 0.25, 0.5, 0.75, 1.0)]

@@ -12,6 +12,7 @@ from polycontrast.data.batches import Units
 from polycontrast.data.configs import DataConfig
 from polycontrast.data.intensity import Mask
 from polycontrast.data.slabs import to_units
+from polycontrast.errors import UserError
 from polycontrast.infer.options import Estimate, Options
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
@@ -19,9 +20,10 @@ from polycontrast.systems.base import System
 _BATCH = 16  # slices made at a time: bounds memory; no result depends on it
 _EDGE = 2  # mm of background around a brain that is cropped
 _COARSER = 1.5  # the pixel's edge, times a model's own, where it has to be fast
-Window = tuple[
-    tuple[int, int], tuple[int, int], tuple[int, int]
-]  # first and width in a volume's voxels, size in pixels
+_LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
+_BACKGROUND = -1.0  # in the system's units, of either kind
+Pair = tuple[int, int]
+Window = tuple[Pair, Pair, Pair]  # first and width in a volume's voxels, size in pixels
 
 
 def estimate(
@@ -75,10 +77,15 @@ def _window(
     spacing: tuple[float, float, float],
     options: Options,
 ) -> Window:
-    """The part of every slice that the network sees: the recipe's frame, or no more than the brain needs."""
+    """The part of every slice that the network sees: the recipe's frame, or no more than the brain needs; a UserError
+    for voxels too small for a head, or a brain too large for one."""
+    frame = data.frame
+    usual = frame.pixels(spacing)
     if not data.cropped:
-        frame = data.frame
-        return frame.place(box, shape, spacing), frame.pixels(spacing), (data.size, data.size)
+        return frame.place(box, shape, spacing), usual, (data.size, data.size)
+    widest = max((high - low) * edge for (low, high), edge in zip(box, spacing[:2], strict=False))
+    if widest > _LARGEST * data.extent:
+        raise UserError(f"a brain {widest:.0f} mm wide", hint="does the header give lengths in another unit than mm?")
     pixel = data.extent / data.size * (_COARSER if options.fast else 1)
     start, width, size = [], [], []
     for (low, high), edge in zip(box, spacing[:2], strict=False):
@@ -104,9 +111,8 @@ def _network(
     data = system.data
     assert isinstance(data, DataConfig)
     depth, made = len(slices), data.made
-    background = -1.0 if data.units == "volume" else 0.0
     around = ((data.first, data.first + -depth % made), (0, 0), (0, 0), (0, 0))
-    padded = torch.from_numpy(np.pad(slices, around, constant_values=background))
+    padded = torch.from_numpy(np.pad(slices, around, constant_values=_BACKGROUND))
     slabs = padded.unfold(0, data.slab, made).movedim(-1, 2)  # [groups, C, K, X, Y]
     found: list[tuple[Tensor, Tensor | None]] = []
     each = max(1, _BATCH // made)
