@@ -1,5 +1,6 @@
 """Run folders with random weights: geometry, files and refusals do not depend on what a model has learnt."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,16 @@ import torch
 
 from polycontrast import config, recipes, runs, systems
 from polycontrast.contrasts import DEFAULT
+from polycontrast.data.configs import DataConfig
 from polycontrast.io.files import write_json
 from polycontrast.recipes import Recipe
+from polycontrast.systems.any2any import Any2anyConfig
 from polycontrast.train import checkpoint
+from polycontrast.workflows.ship import ship
 
 from . import tiny
+
+LEVELS = {"50": 0.7, "80": 1.6, "95": 3.0}
 
 
 def make_run(folder: Path, recipe: Recipe | None = None, seed: int = 0, **changed: Any) -> Path:
@@ -45,3 +51,28 @@ def make_set(folder: Path, members: Sequence[Recipe]) -> Path:
 def in_volume_units(recipe: Recipe) -> Recipe:
     """The recipe with per-volume normalisation and a field of another size."""
     return replace(recipe, data=replace(recipe.data, units="volume", extent=200.0))
+
+
+def any_subset() -> Recipe:
+    """any2any, which takes any subset of the four contrasts and tells its confidence, in a few thousand weights."""
+    system = Any2anyConfig(widths=(12, 16), blocks=(1, 1))
+    data = DataConfig(size=32, min_area=2000.0, units="volume", slab=4, made=2, cropped=True, centred=True)
+    return Recipe("any_subset", system, data, tiny.recipe().train)
+
+
+def confidence(recipe: Recipe) -> dict[str, dict[str, float]]:
+    """The same intervals for every way of a recipe, as a calibration would leave them in config.json."""
+    have, want = recipe.system.have, recipe.system.want
+    some = itertools.chain.from_iterable(itertools.combinations(have, n) for n in range(1, len(have)))
+    ways = [recipes.way_of(given, (name,)) for given in some for name in want if name not in given]
+    return {way: dict(LEVELS) for way in ways}
+
+
+def make_confident(folder: Path, seed: int = 0) -> Path:
+    """The run folder of such a model."""
+    return make_run(folder, any_subset(), seed, confidence=confidence(any_subset()))
+
+
+def make_shipped(folder: Path) -> Path:
+    """A folder in the form of the shipped model, to stand for it."""
+    return ship(make_confident(folder.with_name(f"{folder.name}_run")), folder)

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "polycontrast"
 
 # From the ground up: a room imports only from rows above its own, or from itself.
 ROWS = (
-    ("errors", "__version__"),
+    ("errors", "weights", "__version__"),
     ("contrasts", "config", "device"),
     ("io",),
     ("pictures",),

@@ -72,6 +72,16 @@ def test_every_synthetic_panel_says_so_in_every_plane(tmp_path, volume, texts):
     assert any("right is on the left" in t for t in texts)
 
 
+def test_the_confidence_of_every_contrast_has_the_window_of_confidence(tmp_path, volume, texts):
+    panels = {"T2": volume, "T1 synthetic": volume, "T1 confidence": volume, "FLAIR confidence": volume}
+    pictures.mosaic(
+        tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title="case",
+        synthetic=list(panels)[1:],
+    )  # fmt: skip
+    assert sum("80 % interval" in text for text in texts) == 2
+    assert texts.count("SYNTHETIC") == 9
+
+
 def test_a_mosaic_shows_true_proportions(tmp_path, volume):
     one = Image.open(draw(tmp_path / "a.png", volume)).size
     tall = Image.open(draw(tmp_path / "b.png", volume, spacing=(1.0, 1.0, 3.0))).size

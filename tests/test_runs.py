@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from polycontrast import runs
+from polycontrast.contrasts import DEFAULT
 from polycontrast.errors import UserError
+from polycontrast.infer.sets import load
 from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.systems.base import GENERATOR
 
 from . import models, tiny
 
@@ -143,3 +146,66 @@ def test_the_nearest_known_key_is_named(run: Path) -> None:
     with pytest.raises(UserError) as caught:
         runs.read_config(run)
     assert "'size'" in caught.value.hint
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and a stand-in for the shipped model, which is returned."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = models.make_shipped(tmp_path / "weights")
+    monkeypatch.setattr(runs, "shipped", lambda: folder)
+    return folder
+
+
+class TestTheShippedModel:
+    @pytest.mark.parametrize("name", ["any2any", Path("any2any")])
+    def test_is_known_by_its_name(self, elsewhere: Path, name: str | Path) -> None:
+        assert runs.folder_of(name) == elsewhere
+        assert runs.read_config(name) == runs.read_config(elsewhere)
+        assert runs.load_weights(name)[1] == elsewhere / "any2any.safetensors"
+        assert runs.members(name) == ()
+        for model in (Synthesizer.load(name), load(name), Synthesizer.load(elsewhere)):
+            assert model.name == "any2any"
+
+    def test_half_precision_becomes_the_float32_of_the_networks(self, elsewhere: Path) -> None:
+        stored, _ = runs.load_weights("any2any")
+        assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+        loaded = Synthesizer.load("any2any").system.players[GENERATOR].state_dict()
+        assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
+        assert all(torch.equal(tensor.half(), stored[f"generator.{name}"]) for name, tensor in loaded.items())
+        assert elsewhere.exists()
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_gives_way_to_a_run_of_its_name_in_the_current_folder(self) -> None:
+        own = models.make_run(Path("any2any"))
+        assert runs.folder_of("any2any") == own
+        assert Synthesizer.load("any2any").config.recipe == tiny.recipe()
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_gives_way_to_a_set_of_its_name(self) -> None:
+        models.make_set(Path("any2any"), [tiny.pairwise(want="T1"), tiny.pairwise(want="FLAIR")])
+        assert load("any2any").want == ("T1", "FLAIR")
+
+    def test_is_not_hidden_by_a_folder_that_is_no_run(self, elsewhere: Path) -> None:
+        Path("any2any").mkdir()
+        assert runs.folder_of("any2any") == elsewhere
+        with pytest.raises(UserError, match="no such file"):
+            runs.read_config("./any2any")
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_that_was_not_installed_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runs, "shipped", lambda: tmp_path)
+        with pytest.raises(UserError, match="not in this installation") as caught:
+            Synthesizer.load("any2any")
+        assert "--model" in caught.value.hint
+
+    def test_makes_everything_of_anything_and_tells_its_confidence(self) -> None:
+        if not (runs.shipped() / runs.SHIPPED_WEIGHTS).is_file():
+            pytest.skip("the weights of the shipped model are not in this checkout")
+        config = runs.read_config("any2any")
+        assert config.confidence.keys() == models.confidence(config.recipe).keys()
+        assert all(levels.keys() == models.LEVELS.keys() for levels in config.confidence.values())
+        assert set(config.recipe.system.want) == set(config.recipe.system.have) == set(DEFAULT)
+        assert config.cases
+        Synthesizer.load("any2any")

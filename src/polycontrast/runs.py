@@ -1,9 +1,11 @@
 """What a run folder holds, for those who read it: config.json and the last complete checkpoint's weights.
 
-Training writes it (train/checkpoint.py); synthesis reads only JSON and safetensors, never a pickle.
+Training writes it (train/checkpoint.py); synthesis reads only JSON and safetensors, never a pickle. The shipped model
+has the same form but for its weights, which lie beside config.json (workflows/ship.py); it is known by a name.
 """
 
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from polycontrast.io.files import read_json
 from polycontrast.recipes import Recipe
 
 CHECKPOINT, OLD_CHECKPOINT = "checkpoint", "checkpoint.old"
+CONFIG = "config.json"
 SET = "set.json"  # in a folder of runs that are used together: {"runs": [folder, ...]}
+SHIPPED = "any2any"  # the name of the model that lies in this package
+SHIPPED_WEIGHTS = f"{SHIPPED}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,40 @@ class RunConfig:
     confidence: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def read_config(run: Path) -> RunConfig:
-    """The run's config.json; a UserError says what is wrong with it."""
-    file = run / "config.json"
+def shipped() -> Path:
+    """The folder of the shipped model, a package of data."""
+    return Path(str(resources.files("polycontrast.weights")))
+
+
+def folder_of(model: str | Path) -> Path:
+    """Where a model lies: its folder, or the shipped model's, for its name.
+
+    The name could be a folder's too. Where a run, or a set of runs, lies in a folder of that name, that one is meant:
+    whoever trained it there asks for it. Anything else of that name is no model and hides none. `./any2any` is always a
+    folder. UserError if the shipped model is meant and was not installed.
+    """
+    path = Path(model)
+    if str(model) != SHIPPED or any((path / file).is_file() for file in (CONFIG, SET)):
+        return path
+    if not (shipped() / SHIPPED_WEIGHTS).is_file():
+        raise UserError(
+            f"the shipped model {SHIPPED} is not in this installation",
+            hint="install polycontrast anew, or name the folder of a run with --model",
+            path=shipped(),
+        )
+    return shipped()
+
+
+def name_of(model: str | Path) -> str:
+    """What a model is called: as its folder, or the shipped model by its name."""
+    folder = folder_of(model).resolve()
+    return SHIPPED if folder == shipped().resolve() else folder.name
+
+
+def read_config(model: str | Path) -> RunConfig:
+    """The config.json of a run, or of the shipped model; a UserError says what is wrong with it."""
+    run = folder_of(model)
+    file = run / CONFIG
     if not run.is_dir():
         raise UserError("no such run folder", hint="train one with `polycontrast train`", path=run)
     values: dict[str, Any] = read_json(file)
@@ -57,9 +93,9 @@ def read_config(run: Path) -> RunConfig:
         raise UserError(error.message, error.hint, file) from None
 
 
-def members(folder: Path) -> tuple[str, ...]:
-    """The runs of a set, by the names of their folders; none if the folder is not one of a set."""
-    file = folder / SET
+def members(model: str | Path) -> tuple[str, ...]:
+    """The runs of a set, by the names of their folders; none if the model is not a set."""
+    file = folder_of(model) / SET
     if not file.is_file():
         return ()
     told = read_json(file)
@@ -85,9 +121,12 @@ def required(run: Path) -> Path:
     return folder
 
 
-def load_weights(run: Path) -> tuple[dict[str, Tensor], Path]:
-    """The weights that synthesis needs (`<player>.<parameter>`), on the CPU, and the file they came from."""
-    file = required(run) / "weights.safetensors"
+def load_weights(model: str | Path) -> tuple[dict[str, Tensor], Path]:
+    """The weights that synthesis needs (`<player>.<parameter>`) as stored, on the CPU, and the file they came from."""
+    run = folder_of(model)
+    file = run / SHIPPED_WEIGHTS
+    if not file.is_file():
+        file = required(run) / "weights.safetensors"
     try:
         return load_file(file), file
     except (SafetensorError, OSError) as error:

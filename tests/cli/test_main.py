@@ -38,7 +38,10 @@ def test_version(call: Call) -> None:
     assert call("--version") == (0, f"polycontrast {polycontrast.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["paint"], ["synth"], ["check", "x", "--fast"], ["demo", "--patients", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["paint"], ["synth"], ["check", "x", "--fast"], ["demo", "--patients", "1"], ["demo", "--images", "9"]],
+)
 def test_arguments_that_are_none_exit_with_2(call: Call, arguments: list[str]) -> None:
     answer = call(*arguments)
     assert answer.code == 2

@@ -71,6 +71,7 @@ def test_what_photographs_do_not_know_is_refused(call: Call, tmp_path: Path, fac
     synth = ("synth", "--model", faces, "-o", tmp_path / "out", "--device", "cpu")
     assert "come by -i alone" in call(*synth, "--t2", tmp_path / "t2.nii.gz").err
     assert "come by -i alone" in call(*synth, "-i", data, "--split", tmp_path / "split.json").err
+    assert "come by -i alone" in call(*synth, "-i", data, "--fast").err
     answer = call(*synth, "-i", data / "trainA", "--want", "Yung")
     assert answer.code == 2
     assert "did you mean Young?" in answer.err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from polycontrast import runs
 from polycontrast.data import phantom
 from polycontrast.io import nifti
 from polycontrast.io.files import write_json
@@ -181,3 +182,51 @@ def test_what_cannot_be_is_refused_in_words(call: Call, run: Path, cohort: Path,
     ):
         refused(call("synth", *arguments, "-o", out), words)
     assert not out.exists()
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the shipped model, and an empty current folder."""
+    folder = models.make_shipped(tmp_path / "weights")
+    monkeypatch.setattr(runs, "shipped", lambda: folder)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return folder
+
+
+@pytest.mark.usefixtures("shipped")
+def test_without_a_model_the_shipped_one_makes_all_the_others_and_their_confidence(
+    call: Call, cohort: Path, tmp_path: Path
+) -> None:
+    answer = call("synth", "--t2", cohort / "Tiny_0/Tiny_0_t2.nii.gz", "-o", tmp_path / "out", "--device", "cpu")
+    assert answer.code == 0, answer.err
+    assert made(tmp_path / "out") == [f"Tiny_0_{c}_synth.nii.gz" for c in ("flair", "t1", "t1ce")]
+    assert len(list((tmp_path / "out/Tiny_0").glob("*_confidence.nii.gz"))) == 3
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())
+    assert told["model"]["name"] == "any2any"
+    assert "fast" not in told["model"]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_fast_and_ensemble_reach_the_model_and_its_sidecars(call: Call, cohort: Path, tmp_path: Path) -> None:
+    arguments = ("synth", "--t2", cohort / "Tiny_0/Tiny_0_t2.nii.gz", "-o", tmp_path / "out", "--want", "t1")
+    assert call(*arguments, "--fast", "--ensemble").code == 0
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())["model"]
+    assert (told["fast"], told["ensemble"]) == (True, True)
+    refused(call(*arguments, "--fast"), "other options", "--overwrite")
+    assert call(*arguments, "--fast", "--ensemble").out.count("there already") == 1
+
+
+def test_an_option_that_does_nothing_is_refused(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+    arguments = ("synth", "--model", run, "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
+    refused(call(*arguments, "--fast"), "--fast does nothing", "leave it out")
+    assert call(*arguments, "--ensemble", "--want", "t1").code == 0
+
+
+def test_without_the_shipped_model_a_run_is_asked_for(
+    call: Call, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "shipped", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    answer = call("synth", "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
+    refused(answer, "not in this installation", "--model")

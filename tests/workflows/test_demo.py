@@ -1,37 +1,38 @@
-"""The demo leaves what it promises, and overwrites nothing."""
+"""The demo leaves what it promises, with the shipped model or one it trains, and overwrites nothing."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from polycontrast import runs
 from polycontrast.contrasts import slug
 from polycontrast.errors import UserError
 from polycontrast.io import nifti
 from polycontrast.workflows import demo as module
 from polycontrast.workflows.demo import demo
 
-from .. import tiny
+from .. import models, tiny
 
-LEFT = (
+MADE = (
     "figure.png",
     "phantoms/split.json",
     "phantoms/Phantom_00000/Phantom_00000_t2.nii.gz",
-    "run/config.json",
-    "run/metrics.jsonl",
-    "run/progress.png",
-    "run/checkpoint/weights.safetensors",
     "synthetic/Phantom_00002/Phantom_00002_synth.png",
+)
+JUDGED = (
     "evaluation/cases.csv",
     "evaluation/summary.json",
     "evaluation/summary.md",
     "evaluation/worst_t1.png",
     "evaluation/worst_flair.png",
 )
+TRAINED = ("run/config.json", "run/metrics.jsonl", "run/progress.png", "run/checkpoint/weights.safetensors")
 
 
 def not_drawn(path: Path, *_: object, **__: object) -> None:
@@ -40,9 +41,14 @@ def not_drawn(path: Path, *_: object, **__: object) -> None:
     Image.new("L", (1, 1)).save(path)  # the report shows it
 
 
-def check(out: Path) -> None:
-    assert [name for name in LEFT if not (out / name).is_file()] == []
-    assert list((out / "run" / "preview").glob("*.png"))
+def not_judged(_synthetic: Path, _data: Path, out: Path, **_: object) -> SimpleNamespace:
+    """Stands for the evaluation, which takes long; the demo of the shipped model has one."""
+    out.mkdir()
+    return SimpleNamespace(rows=())
+
+
+def check(out: Path, *left: str) -> None:
+    assert [name for name in (*MADE, *left) if not (out / name).is_file()] == []
     given = nifti.read(out / "phantoms/Phantom_00002/Phantom_00002_t2.nii.gz")
     for contrast in ("FLAIR", "T1ce", "T1"):
         file = out / f"synthetic/Phantom_00002/Phantom_00002_{slug(contrast)}_synth.nii.gz"
@@ -52,13 +58,34 @@ def check(out: Path) -> None:
         assert json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())["synthetic"] is True
 
 
-def test_demo_of_coarse_phantoms_and_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHAPE", (48, 48, 32))
     monkeypatch.setattr(module, "SPACING", 5.0)
     monkeypatch.setattr("polycontrast.pictures.mosaic", not_drawn)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_demo_of_coarse_phantoms_and_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = models.make_shipped(tmp_path / "weights")
+    monkeypatch.setattr(runs, "shipped", lambda: folder)
+    told: list[str] = []
+    out = demo(tmp_path / "demo", patients=3, tell=told.append)
+    check(out, *JUDGED)
+    assert (out / "synthetic/Phantom_00002/Phantom_00002_t1_confidence.nii.gz").is_file()
+    assert not (out / "run").exists()
+    assert all(Path(line.split("\n")[0].strip()).exists() for line in told[-4:])
+    table = next(line for line in told if "PSNR" in line)
+    assert all(control in table for control in ("copy", "mean image", "constant"))
+
+
+@pytest.mark.usefixtures("coarse")
+def test_demo_of_coarse_phantoms_and_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "evaluate", not_judged)
     told: list[str] = []
     out = demo(tmp_path / "demo", recipe=tiny.recipe(images=8), patients=3, tell=told.append, progress=False)
-    check(out)
+    check(out, *TRAINED)
+    assert list(out.glob("run/preview/*.png"))
     places = [line.split("\n")[0].strip() for line in told[-4:]]
     assert all(Path(place).is_dir() for place in places)
     assert any("PSNR" in line for line in told)
@@ -81,11 +108,11 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_made(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_demo_as_a_new_user_calls_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "polycontrast", "demo", "--images", "16", "--patients", "3", "-o", "demo"]
+def test_demo_that_trains_as_a_new_user_calls_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "polycontrast", "demo", "--train", "--images", "16", "--patients", "3"]
     done = subprocess.run(
         command, cwd=tmp_path, env=dict(os.environ), capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr
-    check(tmp_path / "demo")
+    check(tmp_path / "demo", *TRAINED, *JUDGED)
     assert "What there is now:" in done.stdout

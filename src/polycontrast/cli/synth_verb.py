@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def run(
-    model: Annotated[Path, typer.Option(help="The run folder of a trained model, or of a set of runs.")],
     out: Annotated[
         Path,
         typer.Option(
@@ -23,6 +22,12 @@ def run(
             help="Where <case>/<case>_<contrast>_synth.nii.gz, or <photograph>_<want>_synth.png, are written.",
         ),
     ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="any2any, the model that comes with polycontrast; or the folder of a run, or of a set of runs."
+        ),
+    ] = "any2any",
     source: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +54,12 @@ def run(
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
     role: Annotated[str, typer.Option(help="The role taken from --split.")] = "test",
     shard: Annotated[str, typer.Option(help="i/N: only every N-th case, from the i-th (0-based).")] = "0/1",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Compute on a coarser grid, in half the time, for models that can.")
+    ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="The mean of two images, one made of the mirrored input; twice the time.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
@@ -57,16 +68,18 @@ def run(
     from polycontrast.cli.names import names
     from polycontrast.device import choose, keep_memory
     from polycontrast.infer.cohort import run_cohort
+    from polycontrast.infer.options import Options
     from polycontrast.infer.sets import load
 
     keep_memory()
     named = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
     files = {name: path for name, path in named.items() if path is not None}
     if _is_of_photographs(model):
-        _photographs(model, source, out, have, want, overwrite, device, quiet, bool(files or split) or shard != "0/1")
+        others = bool(files or split or fast or ensemble) or shard != "0/1"
+        _photographs(model, source, out, have, want, overwrite, device, quiet, others)
         return
     cases = _cases(source, files, split, role, shard)
-    loaded = load(model, choose(device))
+    loaded = load(model, choose(device), Options(fast, ensemble))
     chosen, wanted = names(have), names(want)
     used = chosen or loaded.have
     loaded.check(used, wanted)
@@ -80,7 +93,7 @@ def run(
     _conclude(failed, len(cases), out / name, several)
 
 
-def _is_of_photographs(model: Path) -> bool:
+def _is_of_photographs(model: str) -> bool:
     from polycontrast import runs
     from polycontrast.data.configs import PhotoConfig
 
@@ -88,7 +101,7 @@ def _is_of_photographs(model: Path) -> bool:
 
 
 def _photographs(
-    model: Path,
+    model: str,
     source: Path | None,
     out: Path,
     have: str | None,
@@ -103,11 +116,12 @@ def _photographs(
     from polycontrast.device import choose
     from polycontrast.errors import UserError
     from polycontrast.infer.photographs import PhotoSynthesizer, synthesize_photographs
+    from polycontrast.runs import name_of
 
     if source is None or others:
         raise UserError(
-            f"the model {model.resolve().name} is one of photographs, which come by -i alone",
-            hint="-i IMAGE or -i FOLDER; --split, --shard and single contrasts are for volumes",
+            f"the model {name_of(model)} is one of photographs, which come by -i alone",
+            hint="-i IMAGE or -i FOLDER; --split, --shard, --fast, --ensemble and single contrasts are for volumes",
         )
     loaded = PhotoSynthesizer.load(model, have, choose(device))
     wanted = names(want, photographs=True)

@@ -1,6 +1,11 @@
-"""run_case: a case's files in, synthetic volumes with sidecars and a mosaic out. Safe to run twice, safe to kill."""
+"""run_case: a case's files in, synthetic volumes with sidecars and a mosaic out. Safe to run twice, safe to kill.
 
-from collections.abc import Callable, Iterable, Sequence
+<case>_t1_synth.nii.gz        the image
+<case>_t1_confidence.nii.gz   how far from it the real value lies, if the model tells
+<case>_t1_synth.json          the sidecar, written last: where it is, the others are whole and belong to it
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +17,9 @@ from polycontrast.contrasts import slug
 from polycontrast.data import grid, intensity
 from polycontrast.errors import UserError
 from polycontrast.infer.flags import flags
+from polycontrast.infer.options import Synthetic
 from polycontrast.infer.sets import Model
-from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.files import read_json, sha256, write_json
 from polycontrast.io.layout import Case
@@ -34,20 +40,24 @@ class Done:
 def run_case(
     case: Case, model: Model, out: Path, want: Sequence[str] | None = None, *, overwrite: bool = False
 ) -> Done:
-    """Synthesise one case into `out/<case>/`: a NIfTI, a sidecar JSON per contrast, and one mosaic.
+    """Synthesise one case into `out/<case>/`: per contrast a NIfTI, a confidence map if the model tells one, and a
+    sidecar JSON; and one mosaic.
 
-    A contrast whose file and sidecar are there, made by this model from these inputs, is skipped; one made otherwise is
-    a UserError unless `overwrite`. Same input, same machine, same bytes.
+    A contrast whose files are there, made by this model with these options from these inputs, is skipped; one made
+    otherwise is a UserError unless `overwrite`. Same input, same machine, same bytes.
     """
     wanted = model.check(case.contrasts, want)
     folder = out / case.id
-    origins = {name: _origin(part, case, wanted) for part, names in model.parts(wanted) for name in names}
-    todo = tuple(name for name in wanted if overwrite or not _is_done(folder, case.id, name, origins[name]))
+    files = {name: volume_file(folder, case.id, name) for name in wanted}
+    origins: dict[str, dict[str, Any]] = {}
+    for part, names in model.parts(wanted):
+        origins |= _origins(part, case, wanted, {name: files[name] for name in names})
+    todo = tuple(name for name in wanted if overwrite or not _is_done(files[name], origins[name]))
     skipped = tuple(name for name in wanted if name not in todo)
     if not todo:
         return Done(case.id, folder, (), skipped, ())
     read: dict[str, Volume] = {}
-    made: dict[str, Volume] = {}
+    made: dict[str, Synthetic] = {}
     facts: dict[str, dict[str, Any]] = {}
     for part, names in model.parts(todo):
         sources = part.sources(case.contrasts, wanted)
@@ -60,23 +70,48 @@ def run_case(
         found += ("the model was trained on this case: its figures say nothing about new patients",)
     _mosaic(folder / f"{case.id}_synth.png", case.id, read, {name: made[name] for name in todo})
     for name in todo:
-        file, volume = volume_file(folder, case.id, name), made[name]
-        sidecar = sidecar_file(file)
-        if sidecar.exists():
-            sidecar.unlink()  # a kill between the two writes must not leave a sidecar of another volume
-        nifti.write(file, volume.array, volume.geometry, description=volume.description)
         told = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
-        write_json(sidecar, told)
+        _write(files[name], made[name], told)
     return Done(case.id, folder, todo, skipped, found)
 
 
-def _origin(part: Synthesizer, case: Case, want: Sequence[str]) -> dict[str, Any]:
-    """What decides a volume: the model and its inputs."""
+def _origins(
+    part: Synthesizer, case: Case, want: Sequence[str], files: Mapping[str, Path]
+) -> dict[str, dict[str, Any]]:
+    """What decides the volumes of these files: the model, with the options that are on, its inputs, and how it measures
+    its confidence."""
     inputs = {name: case.contrasts[name] for name in part.sources(case.contrasts, want)}
-    return {
-        "model": {"name": part.name, "recipe": part.config.recipe.name, "sha256": part.sha256},
+    origin = {
+        "model": {
+            "name": part.name, "recipe": part.config.recipe.name, "sha256": part.sha256,
+            **dict.fromkeys(part.options.chosen, True),
+        },
         "inputs": {name: {"file": path.name, "sha256": sha256(path)} for name, path in inputs.items()},
+    }  # fmt: skip
+    return {name: {**origin, "confidence": _confidence(part, tuple(inputs), name, files[name])} for name in files}
+
+
+def _confidence(part: Synthesizer, have: Sequence[str], name: str, file: Path) -> dict[str, Any] | None:
+    """What a sidecar says of the map beside a volume: by what to multiply it for intervals of other levels."""
+    if not (levels := part.levels(have, name)):
+        return None
+    return {
+        "file": confidence_file(file).name,
+        "means": f"half the width of the {INTERVAL} % interval, in normalised units",
+        "levels": {level: round(factor / levels[INTERVAL], 4) for level, factor in levels.items()},
     }
+
+
+def _write(file: Path, image: Synthetic, told: dict[str, Any]) -> None:
+    """A volume, its confidence map if there is one, and last its sidecar."""
+    sidecar, beside = sidecar_file(file), confidence_file(file)
+    for old in (sidecar, beside):
+        if old.exists():
+            old.unlink()  # a kill between the writes must not leave another volume's sidecar or map beside this one
+    nifti.write(file, image.array, image.geometry, description=image.description)
+    if (width := image.confidence) is not None:
+        nifti.write(beside, width.array, width.geometry, description=width.description)
+    write_json(sidecar, told)
 
 
 def run_cohort(
@@ -120,9 +155,14 @@ def sidecar_file(volume: Path) -> Path:
     return volume.with_name(volume.name.replace(".nii.gz", ".json"))
 
 
-def _is_done(folder: Path, case: str, contrast: str, origin: dict[str, Any]) -> bool:
-    file = volume_file(folder, case, contrast)
-    return is_made(file, sidecar_file(file), origin)
+def confidence_file(volume: Path) -> Path:
+    """The confidence map beside a synthetic volume."""
+    return volume.with_name(volume.name.replace("_synth.nii.gz", "_confidence.nii.gz"))
+
+
+def _is_done(file: Path, origin: dict[str, Any]) -> bool:
+    whole = origin["confidence"] is None or confidence_file(file).exists()
+    return is_made(file, sidecar_file(file), origin) and whole
 
 
 def is_made(file: Path, sidecar: Path, origin: dict[str, Any]) -> bool:
@@ -132,7 +172,7 @@ def is_made(file: Path, sidecar: Path, origin: dict[str, Any]) -> bool:
     told = read_json(sidecar)
     if not isinstance(told, dict) or any(told.get(key) != origin[key] for key in origin):
         raise UserError(
-            "made by another model or from other inputs",
+            "made by another model or from other inputs, or with other options",
             hint="--overwrite replaces it, or choose another -o",
             path=file,
         )
@@ -157,16 +197,20 @@ def _facts(synthesizer: Synthesizer, volumes: dict[str, Volume], made: Sequence[
     }
 
 
-def _mosaic(path: Path, case: str, volumes: dict[str, Volume], made: dict[str, Volume]) -> None:
+def _mosaic(path: Path, case: str, volumes: dict[str, Volume], made: dict[str, Synthetic]) -> None:
     brain = intensity.brain_mask([v.array for v in volumes.values()])
     affine = next(iter(volumes.values())).geometry.affine
     panels = {name: intensity.fit(v.array, brain).apply(v.array, brain) for name, v in volumes.items()}
-    panels |= {f"{name} synthetic": volume.array for name, volume in made.items()}
+    real = list(panels)
+    for name, image in made.items():
+        panels[f"{name} synthetic"] = image.array
+        if image.confidence is not None:
+            panels[f"{name} confidence"] = image.confidence.array
     pictures.mosaic(
         path,
         {label: grid.to_canonical(array, affine) for label, array in panels.items()},
         spacing=grid.canonical_spacing(affine),
         center=pictures.center(grid.to_canonical(brain, affine)),
         title=case,
-        synthetic=[label for label in panels if label.endswith("synthetic")],
+        synthetic=[label for label in panels if label not in real],
     )

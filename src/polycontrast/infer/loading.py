@@ -1,4 +1,4 @@
-"""From a run folder to a trained system, ready to synthesise."""
+"""From a run folder, or the shipped model's name, to a trained system, ready to synthesise."""
 
 from pathlib import Path
 
@@ -11,13 +11,14 @@ from polycontrast.runs import RunConfig
 from polycontrast.systems.base import System
 
 
-def load_system(folder: Path, device: torch.device) -> tuple[RunConfig, System, str]:
+def load_system(model: str | Path, device: torch.device) -> tuple[RunConfig, System, str]:
     """The run's configuration, its system with the last checkpoint's weights on the device, and the weights' SHA-256.
 
-    Raises UserError if the folder is not a run, or if its weights are not its recipe's.
+    Weights that are stored in half precision become the networks' float32. Raises UserError if the model is not a run,
+    or if its weights are not its recipe's.
     """
-    config = runs.read_config(folder)
-    weights, file = runs.load_weights(folder)
+    config = runs.read_config(model)
+    weights, file = runs.load_weights(model)
     system = systems.build(config.recipe.system, config.recipe.data)
     for player in system.synthesizers:
         prefix = f"{player}."

@@ -1,7 +1,9 @@
 """How a volume is synthesised, beyond what the model decides; and what comes out."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from polycontrast.data.configs import DataConfig, PatchConfig
+from polycontrast.errors import UserError
 from polycontrast.io.volume import Array, Volume
 
 Estimate = tuple[Array, Array | None]  # an image and its scale, if the system gives one
@@ -14,6 +16,22 @@ class Options:
 
     fast: bool = False
     ensemble: bool = False
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of those that are on."""
+        return tuple(name for name, on in asdict(self).items() if on)
+
+    def check(self, data: DataConfig | PatchConfig, model: str) -> None:
+        """UserError for an option that would do nothing with a model of such data."""
+        useless = {
+            "fast": not (isinstance(data, DataConfig) and data.cropped),
+            "ensemble": not isinstance(data, DataConfig),
+        }
+        for name in self.chosen:
+            if useless[name]:
+                sees = "3-D patches" if isinstance(data, PatchConfig) else "a square field of one size"
+                raise UserError(f"--{name} does nothing with the model {model}, which sees {sees}", hint="leave it out")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import torch
 
 import polycontrast
+from polycontrast import runs
 from polycontrast.contrasts import slug
 from polycontrast.data.configs import PhotoConfig
 from polycontrast.data.images import centre, fit
@@ -47,11 +48,12 @@ class PhotoSynthesizer:
     def load(cls, model: str | Path, have: str | None = None, device: torch.device | None = None) -> Self:
         """The model in a run folder; have: which side is given, the model's first if None. Raises UserError if it is
         not a model of photographs."""
-        folder, device = Path(model), device or torch.device("cpu")
-        config, system, digest = load_system(folder, device)
+        device = device or torch.device("cpu")
+        config, system, digest = load_system(model, device)
         if not isinstance(config.recipe.data, PhotoConfig):
-            raise UserError("this is a model of volumes, not of photographs", "give it patients' volumes", folder)
-        return cls(config, system, folder.resolve().name, digest, device, have)
+            where = runs.folder_of(model)
+            raise UserError("this is a model of volumes, not of photographs", "give it patients' volumes", where)
+        return cls(config, system, runs.name_of(model), digest, device, have)
 
     def check(self, want: Sequence[str] | None) -> tuple[str, ...]:
         """The wanted sides or attributes (None: all), or a UserError that names the nearest known one."""

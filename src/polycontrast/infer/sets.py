@@ -9,6 +9,7 @@ from polycontrast import runs
 from polycontrast.contrasts import canonical_set
 from polycontrast.errors import UserError
 from polycontrast.infer.inputs import Image
+from polycontrast.infer.options import Options
 from polycontrast.infer.synthesizer import Synthesizer, check_apart
 from polycontrast.io.volume import Volume
 
@@ -50,10 +51,15 @@ class SynthesizerSet:
 Model = Synthesizer | SynthesizerSet
 
 
-def load(model: str | Path, device: torch.device | None = None) -> Model:
-    """The model in a run folder, or in the folder of a set of runs. UserError if it is neither."""
-    folder = Path(model)
-    names = runs.members(folder)
+def load(
+    model: str | Path,
+    device: torch.device | None = None,
+    options: Options = Options(),  # noqa: B008
+) -> Model:
+    """The model in a run folder, in the folder of a set of runs, whose members all get the options, or the shipped one
+    by its name. UserError if it is none of these, or for options that would do nothing with one of its runs."""
+    names = runs.members(model)
     if not names:
-        return Synthesizer.load(folder, device)
-    return SynthesizerSet(folder.resolve().name, [Synthesizer.load(folder / name, device) for name in names])
+        return Synthesizer.load(model, device, options)
+    folder = runs.folder_of(model)
+    return SynthesizerSet(runs.name_of(model), [Synthesizer.load(folder / name, device, options) for name in names])

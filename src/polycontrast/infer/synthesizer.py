@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from polycontrast import runs
 from polycontrast.contrasts import canonical, canonical_set
 from polycontrast.data import grid, intensity
 from polycontrast.data.configs import PatchConfig, PhotoConfig
@@ -46,13 +47,14 @@ class Synthesizer:
         options: Options = Options(),  # noqa: B008
     ) -> None:
         self.config, self.system, self.name, self.sha256, self.device = config, system, name, sha256, device
-        self.options = options
+        data = config.recipe.data
+        assert not isinstance(data, PhotoConfig)
+        options.check(data, name)
+        self.options, self.data = options, data
         if system.reduced_precision:
             train = config.recipe.train
             system.bfloat16 = frozenset(train.bfloat16 if has_bfloat16(device) else ())
             system.use_channels_last(train.channels_last)
-        assert not isinstance(config.recipe.data, PhotoConfig)
-        self.data = config.recipe.data
         self.have, self.want = system.have, system.want
         self._estimate = tiling.estimate if isinstance(system.data, PatchConfig) else slices.estimate
 
@@ -63,16 +65,20 @@ class Synthesizer:
         device: torch.device | None = None,
         options: Options = Options(),  # noqa: B008
     ) -> Self:
-        """The model in a run folder. Raises UserError if it is not one, or if its weights are not its recipe's."""
-        folder, device = Path(model), device or torch.device("cpu")
-        config, system, digest = load_system(folder, device)
+        """The model in a run folder, or the shipped one by its name, "any2any" (`runs.folder_of`).
+
+        Raises UserError if it is not a model, if its weights are not its recipe's, or for options that would do nothing
+        with it.
+        """
+        device = device or torch.device("cpu")
+        config, system, digest = load_system(model, device)
         if isinstance(config.recipe.data, PhotoConfig):
             raise UserError(
                 "this is a model of photographs, not of volumes",
                 hint="give photographs: `polycontrast synth --model RUN -i FOLDER_OR_IMAGE -o OUT`",
-                path=folder,
+                path=runs.folder_of(model),
             )
-        return cls(config, system, folder.resolve().name, digest, device, options)
+        return cls(config, system, runs.name_of(model), digest, device, options)
 
     def __call__(self, images: Mapping[str, Image], want: Sequence[str] | None = None) -> dict[str, Synthetic]:
         """Given images by contrast name (paths, nibabel images, arrays, Volumes), the wanted ones, on the same grid.

@@ -43,5 +43,5 @@ def draw(path: Path, name: str, real: Real, given: str, contrast: str, file: Pat
         spacing=real.spacing,
         center=pictures.center(real.focus),
         title=f"{real.id}: {made} ({name} PSNR in the brain)",
-        synthetic={made},
+        synthetic={made, "confidence"},
     )

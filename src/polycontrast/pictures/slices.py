@@ -40,8 +40,13 @@ class Window:
 GREY = Window(0.0, 1.25, "gray", "normalised units")
 WINDOWS = {
     "difference": Window(-0.5, 0.5, "diverging", "synthetic − real"),
-    "confidence": Window(0.0, 1.0, "cividis", "confidence"),
+    "confidence": Window(0.0, 0.5, "cividis", "± of the 80 % interval"),
 }
+
+
+def _window(label: str) -> Window:
+    """That of a panel by the last word of its label: "difference", "T1 confidence"."""
+    return WINDOWS.get(label.rpartition(" ")[2], GREY)
 
 
 def center(mask: NDArray[np.bool_]) -> Center:
@@ -65,10 +70,11 @@ def mosaic(
     """Three planes (rows) of several volumes (columns), with fixed windows and true proportions.
 
     panels: label -> volume [X, Y, Z], canonical orientation, all on one grid. Values are normalised units, shown from 0
-    to 1.25; the labels "difference" (±0.5) and "confidence" (0 to 1) have windows of their own. spacing: voxel edges in
-    mm. center: the voxel all planes pass through. synthetic: the labels on whose slices SYNTHETIC is written.
+    to 1.25; labels that end with "difference" (±0.5) and "confidence" (0 to 0.5) have windows of their own. spacing:
+    voxel edges in mm. center: the voxel all planes pass through. synthetic: the labels on whose slices SYNTHETIC is
+    written.
     """
-    brain = np.any([volume != 0 for label, volume in panels.items() if label not in WINDOWS], axis=0)
+    brain = np.any([volume != 0 for label, volume in panels.items() if _window(label) is GREY], axis=0)
     box = _around(brain)
     middle = (center[0] - box[0].start, center[1] - box[1].start, center[2] - box[2].start)
     x, y, z = ((s.stop - s.start) * mm for s, mm in zip(box, spacing, strict=True))
@@ -80,11 +86,11 @@ def mosaic(
         top=1 - 0.55 / figure.get_figheight(), bottom=0.7 / figure.get_figheight(),
     )  # fmt: skip
     for column, (label, volume) in enumerate(panels.items()):
-        window = WINDOWS.get(label, GREY)
+        window = _window(label)
         for row in range(3):
             axes = figure.add_subplot(spec[row, column])
             picture = np.where(plane(brain[box], row, middle), plane(volume[box], row, middle), np.nan)
-            _slice(axes, picture if label in WINDOWS else plane(volume[box], row, middle), row, spacing, window)
+            _slice(axes, plane(volume[box], row, middle) if window is GREY else picture, row, spacing, window)
             axes.set_xlim(*_centred(axes.get_xlim(), width))
             if column == 0:
                 corner(axes, 0.02, 0.03, f"{PLANES[row]}", DIM)

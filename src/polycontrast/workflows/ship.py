@@ -1,0 +1,66 @@
+"""From a finished run to the form of the shipped model: half-precision weights beside config.json.
+
+    python -m polycontrast.workflows.ship RUN src/polycontrast/weights --split split.json
+
+The model card, README.md, is written by hand and left alone.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from polycontrast import runs
+from polycontrast.data.split import read_roles
+from polycontrast.errors import EXIT_USER, UserError
+from polycontrast.infer.loading import load_system
+from polycontrast.io.files import atomic_write, read_json, write_json
+
+LARGEST = 12_000_000  # bytes of weights that a wheel should carry
+
+
+def ship(run: Path, out: Path, split: Path | None = None) -> Path:
+    """Write a run's weights, as float16, and its configuration into the folder `out`; returns it.
+
+    split: JSON of roles; config.json then says which case had which ("roles"), beside those that were trained on
+    ("cases"). Raises UserError if the run is not whole, or if its weights are too many or too large for float16.
+    """
+    load_system(run, torch.device("cpu"))  # a run whose weights do not fit its recipe is refused here
+    weights, source = runs.load_weights(run)
+    half = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
+    if large := [name for name, tensor in half.items() if not tensor.isfinite().all()]:
+        raise UserError(f"values beyond the range of float16 in {large[0]}", "train anew with another seed", source)
+    content = save(half)
+    if len(content) > LARGEST:
+        found = f"{len(content) / 1e6:.1f} MB of weights in half precision, more than {LARGEST / 1e6:.0f}"
+        raise UserError(found, hint="ship a narrower network", path=source)
+    config = read_json(run / runs.CONFIG)
+    if split is not None:
+        config["roles"] = read_roles(split)
+    with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
+        part.write_bytes(content)
+    write_json(out / runs.CONFIG, config)
+    return out
+
+
+def main() -> None:
+    """The command line; a UserError is printed in words and exits with 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m polycontrast.workflows.ship", description="Writes a run in the form of the shipped model."
+    )
+    parser.add_argument("run", type=Path, help="the folder of a finished run")
+    parser.add_argument("out", type=Path, help="where any2any.safetensors and config.json are written")
+    parser.add_argument("--split", type=Path, help="JSON of roles, which config.json then tells")
+    given = parser.parse_args()
+    try:
+        out = ship(given.run, given.out, given.split)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER)
+    print(f"{out / runs.SHIPPED_WEIGHTS}: {(out / runs.SHIPPED_WEIGHTS).stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Options that change what is computed are refused where they would change nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polycontrast import recipes
+from polycontrast.errors import UserError
+from polycontrast.infer.options import Options
+from polycontrast.infer.sets import load
+from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.recipes import Recipe
+
+from .. import models, tiny
+from .conftest import volume
+
+T2 = {"T2": volume((24, 24, 6), tiny.LPS)}
+
+
+def test_each_option_changes_what_is_made(tmp_path: Path) -> None:
+    run = models.make_confident(tmp_path / "run")
+    plain = Synthesizer.load(run)(T2, ["T1"])["T1"].array
+    for options in (Options(fast=True), Options(ensemble=True)):
+        assert np.abs(Synthesizer.load(run, options=options)(T2, ["T1"])["T1"].array - plain).max() > 0
+
+
+def test_a_set_hands_them_to_its_members(tmp_path: Path) -> None:
+    folder = models.make_set(tmp_path / "set", [tiny.pairwise(want="T1"), tiny.pairwise(want="FLAIR")])
+    plain, both = load(folder)(T2), load(folder, options=Options(ensemble=True))(T2)
+    assert all(np.abs(both[name].array - plain[name].array).max() > 0 for name in plain)
+    with pytest.raises(UserError, match="--fast does nothing with the model t2_to_t1, which sees a square field"):
+        load(folder, options=Options(fast=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "words"),
+    [
+        (tiny.recipe(), Options(fast=True), "--fast does nothing .* a square field of one size"),
+        (recipes.recipe("dai3d_small"), Options(fast=True), "--fast does nothing .* 3-D patches"),
+        (recipes.recipe("dai3d_small"), Options(ensemble=True), "--ensemble does nothing .* 3-D patches"),
+    ],
+)
+def test_a_model_that_knows_no_such_thing_is_named(recipe: Recipe, options: Options, words: str) -> None:
+    Options().check(recipe.data, "mine")
+    with pytest.raises(UserError, match=words):
+        options.check(recipe.data, "mine")
