@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help demo test test-all lint format lock clean
 
 help:
-	@echo "make demo      the main job on phantoms, in a few minutes: see what it leaves in demo/"
+	@echo "make demo      the main job on phantoms, in a minute: see what it leaves in demo/"
 	@echo "make test      style, types and the quick tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make format    put the code into its style"

@@ -1,6 +1,6 @@
 """Polycontrast: synthesises the MRI contrasts a patient lacks from the ones there are. Research only.
 
-    model = polycontrast.Synthesizer.load("RUN")
+    model = polycontrast.Synthesizer.load("any2any")   # the model that comes along, or a run folder
     made = model({"T2": "t2.nii.gz"})          # a path, a nibabel image or an array
     made["T1"].to_nibabel()
 
