@@ -1,7 +1,7 @@
 """One 240 x 240 x 155 volume to three contrasts: seconds by stage, peak memory, GFLOP/s against the ceiling.
 
-A phantom and an untrained model: speed depends on neither. The Synthesizer computes in float32; the column of bfloat16
-says what the network would gain from it. Each column is measured in a fresh process.
+A phantom and an untrained model: speed depends on neither. Most systems are synthesised in float32; any2any in bfloat16
+where the machine has it. Each column is measured in a fresh process.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -65,10 +65,11 @@ def measure(folder: Path, bfloat16: bool, repeats: int) -> Measured:
     start = time.perf_counter()
     synthesizer = Synthesizer.load(folder / "run")
     load = time.perf_counter() - start
-    if bfloat16:
-        synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers)
+    synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers if bfloat16 else ())
     network = _timed_network(synthesizer)
     (case,) = find_cases(folder / "cases")
+    have = synthesizer.system.usual or synthesizer.have
+    case = replace(case, contrasts={name: case.contrasts[name] for name in have})
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
         _once(case, synthesizer, network, folder / "out", stages)
@@ -77,7 +78,7 @@ def measure(folder: Path, bfloat16: bool, repeats: int) -> Measured:
     run_case(case, synthesizer, folder / f"whole-{bfloat16}")
     whole = time.perf_counter() - start
     with FlopCounterMode(display=False) as counter:
-        synthesizer({name: formats.read(case.contrasts[name]) for name in synthesizer.have})
+        synthesizer({name: formats.read(path) for name, path in case.contrasts.items()})
     return Measured(dict(stages), load, whole, peak, int(counter.get_total_flops()))
 
 
@@ -122,7 +123,7 @@ def _once(
 ) -> None:
     network.clear()
     start = time.perf_counter()
-    given = {name: formats.read(case.contrasts[name]) for name in synthesizer.have}
+    given = {name: formats.read(path) for name, path in case.contrasts.items()}
     read = time.perf_counter()
     made = synthesizer(given)
     synthesised = time.perf_counter()

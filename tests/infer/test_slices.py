@@ -140,7 +140,7 @@ def test_no_more_than_the_brain_is_computed_and_its_surroundings_do_not_matter()
     np.testing.assert_array_equal(image_of(other, wide)[30:51, :26, 2:11], found)
     np.testing.assert_allclose(image_of(whole, raw), found, atol=1e-6)
     assert set(system.seen) == set(other.seen)
-    assert {shape[-2:] for shape in system.seen} == {(24, 28)}  # 20 x 25 voxels and a margin, in multiples of four
+    assert {shape[-2:] for shape in system.seen} == {(28, 32)}  # 20 x 25 voxels, 8 mm around them, by fours
     assert {shape[-2:] for shape in whole.seen} == {(64, 64)}
 
 

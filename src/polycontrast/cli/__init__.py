@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = ("check", "split", "train", "synth", "eval", "compare", "demo", "import-weights")
+VERBS = ("check", "split", "train", "calibrate", "synth", "eval", "compare", "demo", "import-weights")
 
 for verb in VERBS:
     module = importlib.import_module(f"polycontrast.cli.{verb.replace('-', '_')}_verb")

@@ -46,6 +46,9 @@ def run(
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per step over all ranks.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of initialisation, order and draws.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="The roles trained on, as gan or gan,train; the recipe decides if absent.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="bfloat16 or float32; the recipe decides if absent.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Where normalised volumes are kept; ~/.cache by default.")] = None,
@@ -63,7 +66,7 @@ def run(
     from polycontrast.workflows.training import train_ways
 
     keep_memory()
-    chosen = _override(recipes.recipe(recipe), images, batch, seed, precision)
+    chosen = _override(recipes.recipe(recipe), images, batch, seed, role, precision)
     photographs = isinstance(chosen.data, PhotoConfig)
 
     def source(one: "Recipe") -> "Source":
@@ -129,7 +132,12 @@ def _for_patients(error: "UserError", recipe: "Recipe", data: Sequence[Path]) ->
 
 
 def _override(
-    recipe: "Recipe", images: int | None, batch: int | None, seed: int | None, precision: str | None
+    recipe: "Recipe",
+    images: int | None,
+    batch: int | None,
+    seed: int | None,
+    role: str | None,
+    precision: str | None,
 ) -> "Recipe":
     from polycontrast.errors import UserError
     from polycontrast.recipes.base import BFLOAT16
@@ -141,6 +149,8 @@ def _override(
         train = replace(train, batch=batch)
     if seed is not None:
         train = replace(train, seed=seed)
+    if role is not None:
+        train = replace(train, role=role)
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
     if precision is not None:

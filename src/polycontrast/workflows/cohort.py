@@ -13,14 +13,16 @@ from polycontrast.io.layout import Case, find_cases
 
 
 def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
-    """The cases with this role; all of them where there is no split file.
+    """The cases with this role, or with one of several, as "gan,train"; all of them where there is no split file.
 
     Raises UserError if the split names cases that are not there, or none with the role, or if one of them is flawed
     (two files for one contrast, say); flawed cases of other roles do not matter.
     """
     flawed: dict[str, str] = {}
     cases = {case.id: case for case in find_cases(data, flawed)}
-    names = with_role(read_roles(split), role, split) if split else [*cases, *flawed]
+    names = [*cases, *flawed]
+    if split:
+        names = [name for one in role.split(",") for name in with_role(read_roles(split), one.strip(), split)]
     if bad := [name for name in names if name in flawed]:
         found = f"{bad[0]} cannot be used: {flawed[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
         raise UserError(found, hint="mend it, or give it no role", path=data)

@@ -1,0 +1,146 @@
+"""What each ingredient of any2any is worth: variants trained alike, judged on patients that none of them has seen.
+
+    python benchmarks/ablate.py train base --data DATA --split SPLIT --images 20000 -o ABLATION
+    python benchmarks/ablate.py judge base --data DATA --split SPLIT -o ABLATION
+    python benchmarks/ablate.py table -o ABLATION
+
+`train` writes ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says
+otherwise, by the protocol `polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`,
+`--as ensemble`, `--as raw`), `table` prints all of them. Never run on the role *test*.
+"""
+
+import argparse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common import table
+from judge import CONTRASTS, values_of
+from polycontrast import recipes
+from polycontrast.contrasts import canonical_set
+from polycontrast.data.appearance import Appearance
+from polycontrast.data.augment import Augmentation
+from polycontrast.data.cache import Entry
+from polycontrast.device import choose, keep_memory
+from polycontrast.infer.options import Options
+from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.io.files import read_json, write_json
+from polycontrast.recipes import Recipe
+from polycontrast.train.loop import train
+from polycontrast.workflows.calibrate import made, stored
+from polycontrast.workflows.cohort import cached_cases
+
+
+def system(**changed: Any) -> Callable[[Recipe], Recipe]:
+    """The recipe with its system changed."""
+    return lambda r: replace(r, system=replace(r.system, **changed))
+
+
+def data(**changed: Any) -> Callable[[Recipe], Recipe]:
+    """The recipe with its data changed."""
+    return lambda r: replace(r, data=replace(r.data, **changed))
+
+
+def settings(**changed: Any) -> Callable[[Recipe], Recipe]:
+    """The recipe with its training changed."""
+    return lambda r: replace(r, train=replace(r.train, **changed))
+
+
+STILL = Augmentation(flip=0, rotate=0, scale=0, shift=0, gain=0)
+PLAIN = Appearance(gain=0, offset=0, curve=0, bias=0, noise=0, blur=0, blurred=0, thickened=0)
+VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
+    "base": lambda r: r,
+    "no_appearance": system(appearance=PLAIN),
+    "no_geometry": system(augmentation=STILL),
+    "flips_only": system(augmentation=replace(STILL, flip=0.5)),
+    "likelihood": system(beta=0.0),
+    "l2": system(l2=2.0),
+    "no_ssim": system(ssim=0.0),
+    "no_lesion": system(lesion=0.0),
+    "adversarial_003": system(adversarial=0.003),
+    "adversarial_01": system(adversarial=0.01),
+    "adversarial_03": system(adversarial=0.03),
+    "seg": system(seg=0.02),
+    "one_slice": data(slab=3, made=1),
+    "four_slices": data(slab=6, made=4),
+    "no_favour": system(favoured_share=0.0),
+    "t2_only": system(have=("T2",), want=("T1", "T1ce", "FLAIR")),
+    "half": system(widths=(48, 64, 96, 128)),
+}
+
+
+def main() -> None:
+    """One of the three steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("train", "judge", "table"))
+    parser.add_argument("variant", nargs="?", choices=tuple(VARIANTS), default="base")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--split", type=Path)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--recipe", default="any2any")
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--patients", type=int, default=12, help="the first of the role train")
+    parser.add_argument("--have", default="t2")
+    parser.add_argument("--as", dest="how", choices=("", "fast", "ensemble", "raw"), default="")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    a = parser.parse_args()
+    keep_memory()
+    if a.step == "table":
+        print(tabled(a.out))
+        return
+    device = choose(a.device)
+    if a.step == "train":
+        recipe = settings(images=a.images)(VARIANTS[a.variant](recipes.recipe(a.recipe)))
+        entries = cached_cases(a.data, a.split, "gan", CONTRASTS, a.cache, quiet=True)
+        train(recipe, entries, a.out / a.variant / "run", device=device, resume=True, progress=False)
+        return
+    entries = cached_cases(a.data, a.split, "train", CONTRASTS, a.cache, quiet=True)[: a.patients]
+    name = "_".join(part for part in ("judged", a.have.replace(",", "_"), a.how) if part)
+    write_json(a.out / a.variant / f"{name}.json", judged(a.out / a.variant / "run", entries, a, device))
+
+
+def judged(run: Path, entries: list[Entry], a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """{contrast: {measure: mean over patients}}."""
+    model = Synthesizer.load(run, device, Options(fast=a.how == "fast", ensemble=a.how == "ensemble"))
+    if a.how == "raw":
+        model.system.data = replace(model.system.data, centred=False)
+    have = canonical_set(a.have)
+    with ThreadPoolExecutor(a.threads) as pool:
+        rows = list(pool.map(lambda entry: of_case(model, entry, have), entries))
+    names = [name for name in CONTRASTS if name in rows[0]]
+    return {name: {key: float(np.mean([row[name][key] for row in rows])) for key in rows[0][name]} for name in names}
+
+
+def of_case(model: Synthesizer, entry: Entry, have: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """{contrast: {measure: value}} of one patient."""
+    images, mask = stored(entry)
+    tumour = entry.lesion(slice(None)).transpose(1, 2, 0) & mask
+    return {
+        name: values_of(images[name], image, mask, tumour, entry.spacing, scale)
+        for name, (image, scale) in made(model, images, mask, entry, have).items()
+    }
+
+
+def tabled(out: Path) -> str:
+    """A row per variant and way of judging, a column per contrast and measure."""
+    files = sorted(out.glob("*/judged*.json"))
+    rows = []
+    for file in files:
+        values = read_json(file)
+        for contrast, of in values.items():
+            rows.append(
+                [f"{file.parent.name} {file.stem.removeprefix('judged')}", contrast, *(f"{v:.4f}" for v in of.values())]
+            )
+            header = ["variant", "contrast", *of]
+    return table(header, rows) if rows else "nothing was judged"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Intervals are as wide as patients that the model has not seen make them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polycontrast.data.cache import Entry
+from polycontrast.errors import UserError
+from polycontrast.infer.synthesizer import Synthesizer
+from polycontrast.io.files import read_json, write_json
+from polycontrast.workflows.calibrate import calibrate, estimates, stored, subsets
+
+from .. import models
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return models.make_confident(tmp_path / "run")
+
+
+def test_every_way_is_calibrated_and_the_configuration_completed(run: Path, entries: list[Entry]) -> None:
+    before = read_json(run / "config.json")
+    told: list[str] = []
+    confidence = calibrate(run, entries[:2], tell=told.append)
+    assert len(confidence) == 28
+    assert [line.split(":")[0] for line in told] == [entry.id for entry in entries[:2]]
+    assert all(0 < of["50"] < of["80"] < of["95"] for of in confidence.values())
+    after = read_json(run / "config.json")
+    assert after.pop("confidence") == confidence
+    before.pop("confidence", None)
+    assert after == before
+
+
+def test_the_intervals_hold_what_they_say_of_the_patients_they_were_fitted_on(run: Path, entries: list[Entry]) -> None:
+    confidence = calibrate(run, entries[:2])
+    model = Synthesizer.load(run)
+    ratios = [found[("T2",), "T1"] for _, found in estimates(model, entries[:2], threads=2)]
+    within = np.concatenate(ratios) <= confidence["t2_to_t1"]["80"]
+    assert within.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_patients_that_were_trained_on_are_refused(run: Path, entries: list[Entry]) -> None:
+    write_json(run / "config.json", {**read_json(run / "config.json"), "cases": [entries[0].id]})
+    with pytest.raises(UserError, match=f"the model was trained on {entries[0].id}"):
+        calibrate(run, entries)
+
+
+def test_a_model_that_tells_no_scale_cannot_be_calibrated(tmp_path: Path, entries: list[Entry]) -> None:
+    plain = models.make_run(tmp_path / "plain", models.in_volume_units(models.tiny.recipe()))
+    with pytest.raises(UserError, match="tells no scale"):
+        calibrate(plain, entries[:1])
+
+
+def test_a_cached_case_is_seen_as_its_volumes_are(run: Path, entries: list[Entry]) -> None:
+    images, mask = stored(entries[0])
+    assert set(images) == set(entries[0].contrasts)
+    assert all(image.shape == mask.shape and not image[~mask].any() for image in images.values())
+    assert images["T2"][mask].mean() == pytest.approx(0.5, abs=1e-2)
+    assert len(subsets(Synthesizer.load(run), entries[0])) == 14
