@@ -14,6 +14,7 @@ EXPECTED = {  # script -> what its tables must show
     "ceiling": ("256 channels, 32 x 32, batch 8, bfloat16", "ceiling, GFLOP/s: float32"),
     "cache": ("one case read, normalised and cached", "anonymous memory at most", "training on it"),
     "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
+    "rivals": ("any2any, one pass", "unet_256, three passes", "StarGAN, three passes", "times any2any", "as used"),
     "networks": ("generator", "discriminator", "segmenter", "gradient penalty", "bfloat16 channels-last"),
     "systems": ("unet", "discogan", "images/s"),
     "evaluate": ("judging, by two threads", "the whole, s", "resident memory", "ms_ssim", "protocol brasyn", "floor"),
@@ -29,7 +30,7 @@ EXPECTED = {  # script -> what its tables must show
         "d_gp",
     ),
 }
-SLOW = {"networks", "precision", "train_step"}
+SLOW = {"networks", "rivals", "precision", "train_step"}
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,13 @@ def test_the_configuration_is_the_runs_and_tells_the_roles(run: Path, tmp_path: 
     assert read_json(ship(run, tmp_path / "other") / "config.json") == read_json(run / "config.json")
 
 
+def test_intervals_may_come_from_a_run_that_left_patients_to_calibrate_on(run: Path, tmp_path: Path) -> None:
+    other = models.make_confident(tmp_path / "other")
+    told = {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}}
+    write_json(other / "config.json", {**read_json(other / "config.json"), "confidence": told})
+    assert read_json(ship(run, tmp_path / "weights", calibrated=other) / "config.json")["confidence"] == told
+
+
 def test_the_model_card_is_left_alone_and_old_weights_go(run: Path, tmp_path: Path) -> None:
     out = ship(models.make_confident(tmp_path / "old", seed=1), tmp_path / "weights")
     (out / "README.md").write_text("a card")

@@ -21,11 +21,12 @@ from polycontrast.io.files import atomic_write, read_json, write_json
 LARGEST = 12_000_000  # bytes of weights that a wheel should carry
 
 
-def ship(run: Path, out: Path, split: Path | None = None) -> Path:
+def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | None = None) -> Path:
     """Write a run's weights, as float16, and its configuration into the folder `out`; returns it.
 
     split: JSON of roles; config.json then says which case had which ("roles"), beside those that were trained on
-    ("cases"). Raises UserError if the run is not whole, or if its weights are too many or too large for float16.
+    ("cases"). calibrated: the run whose intervals are taken, where this one was trained on every patient that could
+    calibrate it. Raises UserError if the run is not whole, or if its weights are too many or too large for float16.
     """
     load_system(run, torch.device("cpu"))  # a run whose weights do not fit its recipe is refused here
     weights, source = runs.load_weights(run)
@@ -39,6 +40,8 @@ def ship(run: Path, out: Path, split: Path | None = None) -> Path:
     config = read_json(run / runs.CONFIG)
     if split is not None:
         config["roles"] = read_roles(split)
+    if calibrated is not None:
+        config["confidence"] = runs.read_config(calibrated).confidence
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
@@ -53,9 +56,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("out", type=Path, help="where any2any.safetensors and config.json are written")
     parser.add_argument("--split", type=Path, help="JSON of roles, which config.json then tells")
+    parser.add_argument(
+        "--calibrated", type=Path, help="the run that lends its intervals: the same recipe on fewer patients"
+    )
     given = parser.parse_args()
     try:
-        out = ship(given.run, given.out, given.split)
+        out = ship(given.run, given.out, given.split, given.calibrated)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER)
