@@ -36,6 +36,12 @@ def test_configuration_and_weights_come_back(run: Path) -> None:
     assert all(isinstance(w, torch.Tensor) and name.startswith("generator.") for name, w in weights.items())
 
 
+def test_what_is_usual_comes_back_where_the_run_tells_it(run: Path) -> None:
+    assert runs.read_config(run).typical == {}
+    change("typical", {"T1": {"lean": [0.1, 0.4]}})(run)
+    assert runs.read_config(run).typical == {"T1": {"lean": (0.1, 0.4)}}
+
+
 def test_a_checkpoint_set_aside_by_a_kill_is_found(run: Path) -> None:
     (run / "checkpoint").rename(run / "checkpoint.old")
     assert runs.find(run) == run / "checkpoint.old"
@@ -124,6 +130,11 @@ def drop_a_weight(run: Path) -> None:
         (change("units", []), "not a run's configuration", "config.json"),
         (change("units.T1", [1]), "not a run's configuration", "config.json"),
         (change("units.T1", ...), "no units for T1", "config.json"),
+        (change("typical", [1]), "not a run's configuration", "config.json"),
+        (change("typical", {"T1": 3}), "not a run's configuration", "config.json"),
+        (change("typical", {"T1": {"lean": [1]}}), "not a run's configuration", "config.json"),
+        (change("typical", {"T1": {"lean": [2, 1]}}), "is no range", "config.json"),
+        (change("typical", {"T1": {"lean": ["a", "b"]}}), "not a run's configuration", "config.json"),
     ],
 )  # fmt: skip
 def test_what_is_no_whole_run_is_refused_by_its_file(

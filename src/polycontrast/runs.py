@@ -4,6 +4,7 @@ Training writes it (train/checkpoint.py); synthesis reads only JSON and safetens
 has the same form but for its weights, which lie beside config.json (workflows/ship.py); it is known by a name.
 """
 
+import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from polycontrast import recipes
 from polycontrast.data.configs import PhotoConfig
+from polycontrast.data.descriptors import Range, Typical
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json
 from polycontrast.recipes import Recipe
@@ -33,6 +35,8 @@ class RunConfig:
     confidence: {way: {level: factor}}: the interval that holds a real value in so many per cent of voxels reaches from
     the image by factor times the scale; a way is what is given and what is made, as "t1_t2_to_flair". Empty where the
     system gives no scale or was not calibrated.
+    typical: {contrast: {descriptor: (low, high)}}: between which values the descriptors of ordinary patients lie
+    (data/descriptors.py). Empty if the run tells none.
     """
 
     version: str
@@ -40,6 +44,7 @@ class RunConfig:
     units: dict[str, tuple[float, float]]
     cases: tuple[str, ...]
     confidence: dict[str, dict[str, float]] = field(default_factory=dict)
+    typical: Typical = field(default_factory=dict)
 
 
 def shipped() -> Path:
@@ -86,11 +91,21 @@ def read_config(model: str | Path) -> RunConfig:
         if unmapped and not isinstance(recipe.data, PhotoConfig):  # a photograph has no normalised units
             raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
         levels = {way: dict(told.items()) for way, told in values.get("confidence", {}).items()}
-        return RunConfig(str(values["polycontrast"]), recipe, units, cases, levels)
+        usual = {
+            name: {key: _range(*pair) for key, pair in told.items()} for name, told in values.get("typical", {}).items()
+        }
+        return RunConfig(str(values["polycontrast"]), recipe, units, cases, levels, usual)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a run's configuration: {error!r}", hint="is this a run folder?", path=file) from None
     except UserError as error:
         raise UserError(error.message, error.hint, file) from None
+
+
+def _range(low: float, high: float) -> Range:
+    """Two numbers, the second the greater; a ValueError otherwise, or a TypeError."""
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"{low} to {high} is no range")
+    return float(low), float(high)
 
 
 def members(model: str | Path) -> tuple[str, ...]:

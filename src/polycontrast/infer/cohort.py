@@ -16,7 +16,7 @@ from polycontrast import pictures
 from polycontrast.contrasts import slug
 from polycontrast.data import grid, intensity
 from polycontrast.errors import UserError
-from polycontrast.infer.flags import flags
+from polycontrast.infer.flags import case_flags
 from polycontrast.infer.options import Synthetic
 from polycontrast.infer.sets import Model
 from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
@@ -65,7 +65,8 @@ def run_case(
         given = {name: read[name] for name in sources}
         made |= part(given, names)
         facts |= dict.fromkeys(names, _facts(part, given, names))
-    found = tuple(text for volume in read.values() for text in flags(volume))
+    usual = {name: ranges for part, _ in model.parts(todo) for name, ranges in part.config.typical.items()}
+    found = tuple(case_flags(read, usual))
     if any(case.id in part.config.cases for part, _ in model.parts(todo)):
         found += ("the model was trained on this case: its figures say nothing about new patients",)
     _mosaic(folder / f"{case.id}_synth.png", case.id, read, {name: made[name] for name in todo})

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import polycontrast
 from polycontrast import config, recipes, systems
-from polycontrast.data import Source, open_dataset
+from polycontrast.data import Source, descriptors, open_dataset
 from polycontrast.data.batches import Batch, Dataset, Units
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
@@ -299,12 +299,12 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) ->
     if file.exists():
         _check_same(read_json(file), described, file)
         return
-    units = dataset.units()
+    units, usual = dataset.units(), descriptors.typical(dataset.entries)
     try:
         (run / "preview").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", hint="choose another -o", path=run) from None
-    write_json(file, {**described, "units": units})
+    write_json(file, {**described, "units": units, "typical": usual})
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], file: Path) -> None:
