@@ -16,11 +16,16 @@ Array, Mask = NDArray[np.float32], NDArray[np.bool_]
 
 
 def values_of(
-    truth: Array, image: Array, brain: Mask, tumour: Mask, spacing: Sequence[float], scale: Array | None = None
+    truth: Array,
+    image: Array,
+    brain: Mask,
+    tumour: Mask,
+    spacing: Sequence[float] = (),
+    scale: Array | None = None,
 ) -> dict[str, float | None]:
     """By the protocol `polycontrast`, all [X, Y, Z] in normalised units: PSNR, SSIM and NMAE in the brain and the
     tumour, how far the tumour stands out in the image and in the truth, the power of detail over the truth's, and the
-    share of the error in the tenth of the brain where the scale is largest."""
+    share of the error in the tenth of the brain where the scale is largest. No power without a spacing (mm)."""
     low, high = np.percentile(truth[brain], PERCENTILES)
     span = float(high - low)
     similarity = ssim_map(truth, image, span)
@@ -34,8 +39,8 @@ def values_of(
         values["contrast"], values["true contrast"] = (
             float(x[tumour].mean() - x[brain & ~tumour].mean()) for x in (image, truth)
         )
-    spectra = [power_spectrum(x, brain, spacing) for x in (truth, image)]
-    for frequency in FREQUENCIES:
+    spectra = [power_spectrum(x, brain, spacing) for x in (truth, image) if spacing]
+    for frequency in FREQUENCIES if spectra else ():
         real, other = (s[1][np.abs(s[0] - frequency) < 0.01].mean() for s in spectra if s is not None)
         values[f"power {frequency}"] = float(other / real)
     if scale is not None:

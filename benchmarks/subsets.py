@@ -65,7 +65,7 @@ def of_case(model: Synthesizer, entry: Entry, slices: int) -> dict[str, dict[str
     found = {}
     for have in subsets(model, entry):
         for want, (image, scale) in made(model, images, mask, entry, have).items():
-            values = values_of(images[want], image, mask, tumour, entry.spacing, scale)
+            values = values_of(images[want], image, mask, tumour, scale=scale)
             if scale is not None:
                 apart = np.abs(images[want] - image)[mask] / scale[mask]
                 levels = model.levels(have, want)

@@ -21,6 +21,7 @@ import polycontrast
 from polycontrast import config, recipes, systems
 from polycontrast.data import Source, descriptors, open_dataset
 from polycontrast.data.batches import Batch, Dataset, Units
+from polycontrast.data.resident import resident
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
@@ -181,6 +182,7 @@ def train(
     if tensorboard:
         require_tensorboard()
     device = device or torch.device("cpu")
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # every step has the same shapes
     ranks = distributed.start(device)
     distributed.check_share(recipe.train.batch, ranks)
     dataset = open_dataset(recipe.data, source, recipe.train.seed, recipe.train.batch)
@@ -231,8 +233,9 @@ def output_units(system: System, dataset: Dataset[Any], device: torch.device) ->
 def _loop(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Progress) -> None:
     settings, clock, ranks = trainer.recipe.train, trainer.clock, trainer.ranks
     started = time.perf_counter() - clock.seconds
-    ahead = min(_READERS, os.cpu_count() or 1) if trainer.device.type != "cpu" else 0
-    batches = dataset.batches(clock.images, settings.batch, ranks.rank, ranks.world, ahead=ahead)
+    source = resident(dataset, trainer.device)
+    ahead = min(_READERS, os.cpu_count() or 1) if source is dataset and trainer.device.type != "cpu" else 0
+    batches = source.batches(clock.images, settings.batch, ranks.rank, ranks.world, ahead=ahead)
     while clock.images < trainer.total:
         log.add(trainer.step(next(batches).map(lambda x: x.to(trainer.device, non_blocking=True))))
         clock.seconds = time.perf_counter() - started
