@@ -56,8 +56,8 @@ def folder_of(model: str | Path) -> Path:
     """Where a model lies: its folder, or the shipped model's, for its name.
 
     The name could be a folder's too. Where a run, or a set of runs, lies in a folder of that name, that one is meant:
-    whoever trained it there asks for it. Anything else of that name is no model and hides none. `./any2any` is always a
-    folder. UserError if the shipped model is meant and was not installed.
+    whoever trained it there asks for it. Anything else of that name is no model and hides none. The text `./any2any` is
+    always a folder; a Path forgets the dot. UserError if the shipped model is meant and was not installed.
     """
     path = Path(model)
     if str(model) != SHIPPED or any((path / file).is_file() for file in (CONFIG, SET)):
@@ -90,7 +90,10 @@ def read_config(model: str | Path) -> RunConfig:
         unmapped = [name for name in recipe.system.want if name not in units]
         if unmapped and not isinstance(recipe.data, PhotoConfig):  # a photograph has no normalised units
             raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
-        levels = {way: dict(told.items()) for way, told in values.get("confidence", {}).items()}
+        levels = {
+            way: {level: float(factor) for level, factor in told.items()}
+            for way, told in values.get("confidence", {}).items()
+        }
         usual = {
             name: {key: _range(*pair) for key, pair in told.items()} for name, told in values.get("typical", {}).items()
         }

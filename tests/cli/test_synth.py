@@ -208,6 +208,15 @@ def test_without_a_model_the_shipped_one_makes_all_the_others_and_their_confiden
 
 
 @pytest.mark.usefixtures("shipped")
+def test_of_a_case_that_lacks_nothing_it_says_so_and_how_to_choose(call: Call, cohort: Path, tmp_path: Path) -> None:
+    answer = call("synth", "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
+    assert answer.code == 0
+    assert "Tiny_0: nothing made" in answer.out
+    assert "--have" in answer.out
+    assert made(tmp_path / "out") == []
+
+
+@pytest.mark.usefixtures("shipped")
 def test_fast_and_ensemble_reach_the_model_and_its_sidecars(call: Call, cohort: Path, tmp_path: Path) -> None:
     arguments = ("synth", "--t2", cohort / "Tiny_0/Tiny_0_t2.nii.gz", "-o", tmp_path / "out", "--want", "t1")
     assert call(*arguments, "--fast", "--ensemble").code == 0

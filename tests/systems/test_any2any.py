@@ -293,6 +293,17 @@ def test_of_fewer_contrasts_it_learns_what_they_allow() -> None:
     assert set(trainer_of(recipe).step(drawn_batch(recipe, 0, torch.float32))) == {"g_loss", "g_laplace", "g_ssim"}
 
 
+@pytest.mark.parametrize(
+    ("have", "want", "usual"),
+    [(("T1", "FLAIR"), ("T1ce",), ("T1", "FLAIR")), (("T1", "T2"), ("T2",), ("T1",)), (("T1",), ("FLAIR",), ("T1",))],
+)
+def test_a_favoured_subset_that_other_contrasts_rule_out_is_left_out(
+    have: tuple[str, ...], want: tuple[str, ...], usual: tuple[str, ...]
+) -> None:
+    system = trainer_of(recipes.with_ways(recipe_of(), have, want)[""]).system
+    assert system.usual == usual  # pictures of the training show that something is made
+
+
 def test_its_rate_rises_then_falls_to_zero() -> None:
     optimiser = recipes.recipe("any2any").system.generator
     rates = [optimiser.rate(f) for f in (0.0, 0.02, 0.25, 0.5, 0.75, 1.0)]

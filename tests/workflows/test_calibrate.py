@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polycontrast import recipes, runs
 from polycontrast.data.cache import Entry
 from polycontrast.errors import UserError
 from polycontrast.infer.synthesizer import Synthesizer
@@ -50,6 +51,19 @@ def test_a_model_that_tells_no_scale_cannot_be_calibrated(tmp_path: Path, entrie
     plain = models.make_run(tmp_path / "plain", models.in_volume_units(models.tiny.recipe()))
     with pytest.raises(UserError, match="tells no scale"):
         calibrate(plain, entries[:1])
+
+
+def test_a_model_of_patches_tells_none_either(tmp_path: Path, entries: list[Entry]) -> None:
+    with pytest.raises(UserError, match="tells no scale"):
+        calibrate(models.make_run(tmp_path / "plain", recipes.recipe("dai3d_small")), entries[:1])
+
+
+def test_the_shipped_model_is_not_calibrated_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = models.make_shipped(tmp_path / "shipped")
+    monkeypatch.setattr(runs, "shipped", lambda: shipped)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="calibrated already"):
+        calibrate(Path("any2any"), [])
 
 
 def test_a_cached_case_is_seen_as_its_volumes_are(run: Path, entries: list[Entry]) -> None:

@@ -136,6 +136,8 @@ def _tell(result: "Done | tuple[str, UserError]", quiet: bool, several: bool) ->
             typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
     elif not quiet:
         what = f"made {', '.join(result.made)}" if result.made else "there already"
+        if not (result.made or result.skipped):
+            what = "nothing made, for it has every contrast (--have or --want make some of the others)"
         typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
 
 

@@ -141,7 +141,7 @@ def _detail(normal: Array, inside: Mask) -> tuple[float, float, float, float]:
 def typical(entries: Sequence[Entry]) -> Typical:
     """{contrast: {descriptor: (low, high)}}: between which values each descriptor of an ordinary patient lies.
 
-    Prediction intervals of a normal distribution from the cases given (64 of them, spread evenly, if there are more),
+    Prediction intervals of a normal distribution from the cases given (every second, third ... if they are over 64),
     which fewer cases make wider. Contrasts of fewer than five cases have none.
     """
     found: dict[str, list[dict[str, float]]] = {}

@@ -9,9 +9,8 @@ from polycontrast import runs
 from polycontrast.contrasts import canonical_set
 from polycontrast.errors import UserError
 from polycontrast.infer.inputs import Image
-from polycontrast.infer.options import Options
+from polycontrast.infer.options import Options, Synthetic
 from polycontrast.infer.synthesizer import Synthesizer, check_apart
-from polycontrast.io.volume import Volume
 
 
 class SynthesizerSet:
@@ -41,7 +40,7 @@ class SynthesizerSet:
             member.check(given, names)
         return wanted
 
-    def __call__(self, images: Mapping[str, Image], want: Sequence[str] | None = None) -> dict[str, Volume]:
+    def __call__(self, images: Mapping[str, Image], want: Sequence[str] | None = None) -> dict[str, Synthetic]:
         """As `Synthesizer.__call__`."""
         wanted = self.check(canonical_set(images), want)
         made = {name: volume for m, names in self.parts(wanted) for name, volume in m(images, names).items()}

@@ -19,6 +19,7 @@ from polycontrast.errors import UserError
 from polycontrast.recipes import any2any, cyclegan, dai3d, discogan, pix2pix, stargan, tcmgan, unet, unit
 from polycontrast.recipes.base import Recipe, TrainConfig
 from polycontrast.systems import SYSTEMS
+from polycontrast.systems.any2any import Any2anyConfig
 
 __all__ = [
     "RECIPES",
@@ -124,6 +125,8 @@ def _for(recipe: Recipe, have: tuple[str, ...], want: tuple[str, ...]) -> Recipe
     single set of photographs it learns what is wanted: CelebA's list tells many more attributes than a recipe names.
     """
     system, data = replace(recipe.system, have=have, want=want), recipe.data
+    if isinstance(system, Any2anyConfig) and (set(system.favoured) - set(have) or not set(want) - set(system.favoured)):
+        system = replace(system, favoured=())  # it may not be given, or leaves nothing to be made
     if isinstance(data, PhotoConfig) and len(data.sets) == 1:
         return replace(recipe, system=system, data=replace(data, sets=(replace(data.sets[0], labels=want),)))
     if data.labels:

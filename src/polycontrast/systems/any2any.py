@@ -127,7 +127,7 @@ class Any2any(System):
         self._subsets = Subsets(c.name, c.have, c.want, c.favoured, c.favoured_share)
         self.config, self.have, self.want, self.made = c, c.have, c.want, data.made
         self._middle = slice(data.first, data.first + data.made)
-        self.usual, self.multiple = c.favoured, 2 ** len(c.widths)
+        self.usual, self.multiple = c.favoured or max(self._subsets.all, key=len), 2 ** len(c.widths)
         given, made = len(c.have) * data.slab + len(c.have), len(c.want) * data.made
         self.players = {GENERATOR: SlabUnet(given, 2 * made, c.widths, c.blocks)}
         self.optimisers = {GENERATOR: c.generator}

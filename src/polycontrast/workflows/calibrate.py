@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from polycontrast import runs
 from polycontrast.data.cache import Entry
+from polycontrast.data.configs import DataConfig
 from polycontrast.data.intensity import Mask
 from polycontrast.errors import UserError
 from polycontrast.infer import slices
@@ -22,6 +24,7 @@ from polycontrast.io.volume import Array
 from polycontrast.recipes import way_of
 
 LEVELS = (50, 80, 95)  # per cent
+_NO_SCALE = "the model {} tells no scale: there is nothing to calibrate"
 _VOXELS = 20_000  # of each patient and way: a quantile needs no more
 Way = tuple[tuple[str, ...], str]  # what is given, and one contrast that is made of it
 
@@ -36,9 +39,14 @@ def calibrate(
     """Fit `confidence` of a run's config.json on these cases and write it there: for each way, and each level, the
     quantile of |real - image| / scale over the brains' voxels.
 
-    Raises UserError if the model gives no scale, or was trained on one of the cases.
+    Raises UserError if the model gives no scale, was trained on one of the cases, or is the shipped one by its name.
     """
+    if runs.folder_of(run) != run:  # it belongs to the installation, and its intervals to it
+        hint = "give the folder of a run, or of a copy of the shipped model"
+        raise UserError("the shipped model is calibrated already", hint, runs.folder_of(run))
     model = synthesizer or Synthesizer.load(run)
+    if not isinstance(model.data, DataConfig):
+        raise UserError(_NO_SCALE.format(model.name), path=run)
     if seen := [entry.id for entry in entries if entry.id in model.config.cases]:
         raise UserError(
             f"the model was trained on {seen[0]}{' and others' if len(seen) > 1 else ''}: it is surer of them",
@@ -71,7 +79,7 @@ def estimates(model: Synthesizer, entries: Sequence[Entry], threads: int) -> Ite
         for have in subsets(model, entry):
             for want, (image, scale) in made(model, images, mask, entry, have).items():
                 if scale is None:
-                    raise UserError(f"the model {model.name} tells no scale: there is nothing to calibrate")
+                    raise UserError(_NO_SCALE.format(model.name))
                 found[have, want] = np.abs(images[want].ravel()[at] - image.ravel()[at]) / scale.ravel()[at]
         return found
 
