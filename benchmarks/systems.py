@@ -36,7 +36,7 @@ def prepared(name: str, entries: list[Entry], batch: int | None) -> tuple[Traine
     trainer = Trainer(replace(recipe, train=train), torch.device("cpu"), Ranks())
     trainer.clock.images = sum(phase.images for phase in trainer.phases[:-1])
     dataset = open_dataset(recipe.data, entries, 0, train.batch)
-    return trainer, dataset.batches(0, train.batch, ahead=False)
+    return trainer, dataset.batches(0, train.batch, ahead=0)
 
 
 def seconds(trainer: Trainer, batches: Iterator[Batch], steps: int) -> float:

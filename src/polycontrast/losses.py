@@ -90,7 +90,8 @@ def unit_variance_kl(mean: Tensor) -> Tensor:
 
 
 def weighted(values: Tensor, weight: Tensor) -> Tensor:
-    """The mean of values, each counted by its weight; 0 where there is no weight at all."""
+    """The mean of values, each counted by its weight; 0 where there is no weight at all. Over the whole batch: ranks
+    whose shares weigh differently do not average to one process (nor in `laplace` and `ssim_loss`)."""
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
 

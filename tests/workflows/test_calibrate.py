@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from polycontrast import recipes, runs
-from polycontrast.data.cache import Entry
+from polycontrast.data.cache import Entry, cached
 from polycontrast.errors import UserError
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io.files import read_json, write_json
+from polycontrast.io.layout import find_cases
 from polycontrast.workflows.calibrate import calibrate, estimates, stored, subsets
 
-from .. import models
+from .. import models, tiny
 
 
 @pytest.fixture
@@ -64,6 +65,15 @@ def test_the_shipped_model_is_not_calibrated_in_its_place(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="calibrated already"):
         calibrate(Path("any2any"), [])
+
+
+def test_cases_of_a_single_contrast_calibrate_nothing(run: Path, tmp_path: Path) -> None:
+    tiny.draw_case(tmp_path / "cohort", "Alone", t1=None, t1ce=None, flair=None)
+    before = (run / "config.json").read_bytes()
+    alone = cached(find_cases(tmp_path / "cohort"), ("T1", "T1ce", "T2", "FLAIR"), tmp_path / "cache")
+    with pytest.raises(UserError, match="none of 1 cases has a contrast"):
+        calibrate(run, alone)
+    assert (run / "config.json").read_bytes() == before
 
 
 def test_a_cached_case_is_seen_as_its_volumes_are(run: Path, entries: list[Entry]) -> None:

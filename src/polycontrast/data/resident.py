@@ -17,7 +17,7 @@ _SHARE = 0.4  # of the memory that is free: the rest is for networks and gradien
 
 
 class ResidentSlices(Dataset[DataConfig]):
-    """The same batches as those of a `SliceDataset` in volume units, gathered where they are needed.
+    """The batches of a `SliceDataset` in volume units, rounded to float16, gathered where they are needed.
 
     Holds every framed slice of the cohort in float16, as the cache does, with as many empty ones between two cases as
     a slab may reach beyond the first.

@@ -193,6 +193,7 @@ def _facts(synthesizer: Synthesizer, volumes: dict[str, Volume], made: Sequence[
             "inputs": {name: asdict(intensity.fit(v.array, brain)) for name, v in volumes.items()},
         },
         "device": str(synthesizer.device),
+        "precision": synthesizer.precision,
         "seed": synthesizer.config.recipe.train.seed,
         "notice": "research only, not a medical device; enhancement cannot be known from images without contrast agent",
     }

@@ -114,6 +114,11 @@ class Synthesizer:
             found[name] = Synthetic(image.array, image.geometry, None, image.description, width)
         return found
 
+    @property
+    def precision(self) -> str:
+        """In what it computes here: "float32" or "bfloat16"."""
+        return "bfloat16" if self.system.bfloat16 & set(self.system.synthesizers) else "float32"
+
     def levels(self, have: Sequence[str], want: str) -> dict[str, float]:
         """{per cent: how many scales the interval that holds so many real values reaches}, of one contrast made of
         these; empty if the model tells no confidence."""

@@ -182,7 +182,6 @@ def train(
     if tensorboard:
         require_tensorboard()
     device = device or torch.device("cpu")
-    torch.backends.cudnn.benchmark = device.type == "cuda"  # every step has the same shapes
     ranks = distributed.start(device)
     distributed.check_share(recipe.train.batch, ranks)
     dataset = open_dataset(recipe.data, source, recipe.train.seed, recipe.train.batch)
@@ -199,7 +198,8 @@ def train(
     with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
         if dataset.left_out:
             bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
-        _loop(trainer, dataset, run, log, bar)
+        with torch.backends.cudnn.flags(benchmark=device.type == "cuda"):  # every step has the same shapes
+            _loop(trainer, dataset, run, log, bar)
     if ranks.first:
         _settle_units(trainer, dataset, run)
     distributed.barrier(ranks)
@@ -207,13 +207,15 @@ def train(
 
 
 def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path) -> None:
-    """Write the map from the system's outputs to normalised units into config.json, in place of that of real images."""
+    """Write the map from the system's outputs to normalised units into config.json, in place of that of real images.
+    Intervals that were calibrated before a resume are those of other weights, and go."""
     trainer.system.bfloat16 = frozenset()  # synthesis computes in float32
     if trainer.average is not None:
         for name, value in trainer.live_weights().items():
             value.copy_(trainer.average[name])
     units = output_units(trainer.system, dataset, trainer.device)
-    write_json(run / "config.json", {**read_json(run / "config.json"), "units": units})
+    told = {key: value for key, value in read_json(run / "config.json").items() if key != "confidence"}
+    write_json(run / "config.json", {**told, "units": units})
 
 
 def output_units(system: System, dataset: Dataset[Any], device: torch.device) -> Units:

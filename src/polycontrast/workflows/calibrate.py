@@ -39,7 +39,8 @@ def calibrate(
     """Fit `confidence` of a run's config.json on these cases and write it there: for each way, and each level, the
     quantile of |real - image| / scale over the brains' voxels.
 
-    Raises UserError if the model gives no scale, was trained on one of the cases, or is the shipped one by its name.
+    Raises UserError if the model gives no scale, was trained on one of the cases, or is the shipped one by its name,
+    and if no case has two of its contrasts.
     """
     if runs.folder_of(run) != run:  # it belongs to the installation, and its intervals to it
         hint = "give the folder of a run, or of a copy of the shipped model"
@@ -58,6 +59,12 @@ def calibrate(
         tell(f"{entry.id}: {len(found)} ways")
         for (have, want), ratio in found.items():
             ratios.setdefault(way_of(have, (want,)), []).append(ratio)
+    if not ratios:
+        raise UserError(
+            f"none of {len(entries)} cases has a contrast that {model.name} makes of others of it",
+            hint="calibrate on cases that have several contrasts",
+            path=run,
+        )
     confidence = {
         way: {
             str(level): float(q) for level, q in zip(LEVELS, np.percentile(np.concatenate(all_), LEVELS), strict=True)

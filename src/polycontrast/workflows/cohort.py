@@ -22,7 +22,8 @@ def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
     cases = {case.id: case for case in find_cases(data, flawed)}
     names = [*cases, *flawed]
     if split:
-        names = [name for one in role.split(",") for name in with_role(read_roles(split), one.strip(), split)]
+        named = (name for one in role.split(",") for name in with_role(read_roles(split), one.strip(), split))
+        names = list(dict.fromkeys(named))
     if bad := [name for name in names if name in flawed]:
         found = f"{bad[0]} cannot be used: {flawed[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
         raise UserError(found, hint="mend it, or give it no role", path=data)

@@ -41,7 +41,10 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
     if split is not None:
         config["roles"] = read_roles(split)
     if calibrated is not None:
-        config["confidence"] = runs.read_config(calibrated).confidence
+        lender = runs.read_config(calibrated)
+        if lender.recipe.system != runs.read_config(run).recipe.system:
+            raise UserError("trained by another recipe", "lend the intervals of the same system", calibrated)
+        config["confidence"] = lender.confidence
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
