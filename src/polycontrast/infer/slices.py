@@ -18,7 +18,7 @@ from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
 _BATCH = 8  # slices made at a time: bounds memory
-_EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, PSNR falls by 0.2 dB
+_EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, the PSNR of some falls by 0.2 dB
 _COARSER = 1.5  # the pixel's edge, times a model's own, where it has to be fast
 _LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
 _BACKGROUND = -1.0  # in the system's units, of either kind
