@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import ceiling
 import polycontrast
-from common import QUICK_RECIPE, fresh, machine, memory, prepared, table, trainer
-from polycontrast import config
+from common import QUICK_RECIPE, fresh, machine, memory, table
+from polycontrast import config, recipes
 from polycontrast.data import phantom
 from polycontrast.infer.cohort import run_case
 from polycontrast.infer.loading import has_bfloat16
@@ -30,6 +30,8 @@ from polycontrast.io import formats, nifti
 from polycontrast.io.files import write_json
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.train import checkpoint
+from polycontrast.train.distributed import Ranks
+from polycontrast.train.loop import Trainer
 
 READ, AROUND, NETWORK, WRITE = "read", "normalise, frame and undo", "network", "write"
 
@@ -49,8 +51,8 @@ def prepare(folder: Path, recipe: str, quick: bool) -> None:
     """A phantom in `folder/cases` and a run folder with untrained weights in `folder/run`."""
     made = phantom.make(0, (64, 64, 48), 3.5) if quick else phantom.make(0)
     phantom.write_case(made, folder / "cases", "Phantom_00000")
-    chosen = prepared(recipe, 1)
-    untrained, _ = trainer(chosen)
+    chosen = recipes.with_length(recipes.recipe(recipe), 1)
+    untrained = Trainer(chosen, torch.device("cpu"), Ranks())
     checkpoint.save(folder / "run", untrained.live_weights(), {}, {"images": 0})
     units = dict.fromkeys(chosen.data.contrasts, (0.5, 0.5))
     described = {
