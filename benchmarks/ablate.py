@@ -4,7 +4,7 @@
     python benchmarks/ablate.py judge base --data DATA --split SPLIT -o ABLATION
     python benchmarks/ablate.py table -o ABLATION
 
-`train` writes ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says
+The base is the recipe without its segmenter, at half its batch: short runs need steps. `train` writes ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says
 otherwise, by the protocol `polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`,
 `--as ensemble`, `--as raw`), `table` prints all of them. Never run on the role *test*.
 """
@@ -97,7 +97,8 @@ def main() -> None:
         return
     device = choose(a.device)
     if a.step == "train":
-        recipe = settings(images=a.images)(VARIANTS[a.variant](recipes.recipe(a.recipe)))
+        base = settings(images=a.images, batch=16)(system(seg=0.0)(recipes.recipe(a.recipe)))
+        recipe = VARIANTS[a.variant](base)
         entries = cached_cases(a.data, a.split, "gan", CONTRASTS, a.cache, quiet=True)
         train(recipe, entries, a.out / a.variant / "run", device=device, resume=True, progress=False)
         return
