@@ -4,9 +4,10 @@
     python benchmarks/ablate.py judge base --data DATA --split SPLIT -o ABLATION
     python benchmarks/ablate.py table -o ABLATION
 
-The base is the recipe without its segmenter, at half its batch: short runs need steps. `train` writes ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says
-otherwise, by the protocol `polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`,
-`--as ensemble`, `--as raw`), `table` prints all of them. Never run on the role *test*.
+The base is the recipe without its segmenter, at half its batch: short runs need steps. `train` writes
+ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says otherwise, by
+the protocol `polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`, `--as ensemble`,
+`--as raw`), `table` prints all of them. Never run on the role *test*.
 """
 
 import argparse
