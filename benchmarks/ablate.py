@@ -4,7 +4,8 @@
     python benchmarks/ablate.py judge base --data DATA --split SPLIT -o ABLATION
     python benchmarks/ablate.py table -o ABLATION
 
-The base is the recipe without its segmenter, at half its batch: short runs need steps. `train` writes
+The base is the recipe without its segmenter, at half its batch: short runs need steps; on two CPU cores, any2any_small
+at 2 mm (`--recipe any2any_small --size 96 --batch 4`). `train` writes
 ABLATION/<variant>/run, `judge` ABLATION/<variant>/judged.json (role *train*, T2 alone unless --have says otherwise, by
 the protocol `polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`, `--as ensemble`,
 `--as raw`), `table` prints all of them. Never run on the role *test*.
@@ -85,6 +86,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--recipe", default="any2any")
     parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, help="pixels across the frame: fewer than the recipe's for a small machine")
     parser.add_argument("--patients", type=int, default=12, help="the first of the role train")
     parser.add_argument("--have", default="t2")
     parser.add_argument("--as", dest="how", choices=("", "fast", "ensemble", "raw"), default="")
@@ -98,7 +101,8 @@ def main() -> None:
         return
     device = choose(a.device)
     if a.step == "train":
-        base = settings(images=a.images, batch=16)(system(seg=0.0)(recipes.recipe(a.recipe)))
+        base = settings(images=a.images, batch=a.batch)(system(seg=0.0)(recipes.recipe(a.recipe)))
+        base = data(size=a.size or base.data.size)(base)
         recipe = VARIANTS[a.variant](base)
         entries = cached_cases(a.data, a.split, "gan", CONTRASTS, a.cache, quiet=True)
         train(recipe, entries, a.out / a.variant / "run", device=device, resume=True, progress=False)

@@ -280,7 +280,8 @@ class SystemContract:
     def test_bfloat16_gives_losses_of_the_same_size_in_float32(self, trainer: Trainer, batch: Batch) -> None:
         """Every player's terms of one scene, from the same first weights."""
         players = tuple(trainer.system.players)
-        rough = trainer_of(replace(self.recipe, train=replace(self.recipe.train, bfloat16=players)))
+        rough = trainer_of(self.recipe)
+        rough.system.bfloat16 = frozenset(players)  # imitated where the CPU is not made for it
         exact, rounded = first_terms(trainer, batch), first_terms(rough, batch)
         assert {value.dtype for value in rounded.values()} == {torch.float32}
         assert {name[0] for name in rounded} == {player[0] for player in players}

@@ -242,6 +242,7 @@ def test_units_are_fitted_to_what_synthesis_computes(
     """In float32, whatever training was done in."""
     found = []
     fit = loop.output_units
+    monkeypatch.setattr(loop, "has_bfloat16", lambda _: True)
 
     def noting(system: System, *rest: Any) -> Any:
         found.append(system.bfloat16)
@@ -251,6 +252,13 @@ def test_units_are_fitted_to_what_synthesis_computes(
     monkeypatch.setattr(loop, "_draw", lambda *_: None)
     train(tiny.recipe(images=4, bfloat16=("generator",)), entries, tmp_path / "run", progress=False)
     assert found == [frozenset()]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_used_where_the_device_is_made_for_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "has_bfloat16", lambda _: native)
+    trainer = Trainer(tiny.recipe(images=4, bfloat16=("generator",)), CPU, Ranks())
+    assert trainer.system.bfloat16 == ({"generator"} if native else set())
 
 
 def test_every_slice_is_seen_once_before_any_is_seen_twice(entries: list[Entry], tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import torch
+
     from polycontrast.data import Source
     from polycontrast.errors import UserError
     from polycontrast.recipes import Recipe
@@ -49,7 +51,10 @@ def run(
     role: Annotated[
         str | None, typer.Option(help="The roles trained on, as gan or gan,train; the recipe decides if absent.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="bfloat16 or float32; the recipe decides if absent.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="bfloat16 or float32; if absent, the recipe's, but float32 where bfloat16 is only imitated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Where normalised volumes are kept; ~/.cache by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
@@ -66,7 +71,8 @@ def run(
     from polycontrast.workflows.training import train_ways
 
     keep_memory()
-    chosen = _override(recipes.recipe(recipe), images, batch, seed, role, precision)
+    place = choose(device)
+    chosen = _override(recipes.recipe(recipe), images, batch, seed, role, precision, place)
     photographs = isinstance(chosen.data, PhotoConfig)
 
     def source(one: "Recipe") -> "Source":
@@ -77,7 +83,7 @@ def run(
     try:
         train_ways(
             chosen, source, out, have=names(have, photographs), want=names(want, photographs),
-            device=choose(device), resume=resume, tensorboard=tensorboard, progress=not quiet,
+            device=place, resume=resume, tensorboard=tensorboard, progress=not quiet,
         )  # fmt: skip
     except BaseException as error:
         distributed.stop()
@@ -138,7 +144,9 @@ def _override(
     seed: int | None,
     role: str | None,
     precision: str | None,
+    device: "torch.device",
 ) -> "Recipe":
+    from polycontrast.device import has_bfloat16
     from polycontrast.errors import UserError
     from polycontrast.recipes.base import BFLOAT16
 
@@ -153,6 +161,8 @@ def _override(
         train = replace(train, role=role)
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
+    if precision == "bfloat16" and not has_bfloat16(device):
+        raise UserError(f"{device} only imitates bfloat16, ten times slower or more", hint="leave --precision out")
     if precision is not None:
         players = BFLOAT16 if precision == "bfloat16" else ()
         train = replace(train, bfloat16=players)

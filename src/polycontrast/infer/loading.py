@@ -30,10 +30,3 @@ def load_system(model: str | Path, device: torch.device) -> tuple[RunConfig, Sys
             raise UserError(f"the weights are not those of the recipe: {first}", path=file) from None
         system.players[player].to(device).eval()
     return config, system, sha256(file)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 numbers itself; one that only imitates it is ten times slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -15,10 +15,11 @@ from polycontrast import runs
 from polycontrast.contrasts import canonical, canonical_set
 from polycontrast.data import grid, intensity
 from polycontrast.data.configs import PatchConfig, PhotoConfig
+from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.infer import slices, tiling
 from polycontrast.infer.inputs import Image, as_volume
-from polycontrast.infer.loading import has_bfloat16, load_system
+from polycontrast.infer.loading import load_system
 from polycontrast.infer.options import Options, Synthetic
 from polycontrast.io.checks import check_same_grid
 from polycontrast.io.volume import Array, Volume

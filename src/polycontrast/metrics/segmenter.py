@@ -26,6 +26,7 @@ from polycontrast.data import augment, grid
 from polycontrast.data.augment import Augmentation
 from polycontrast.data.intensity import Mask
 from polycontrast.data.patches import resample, ways
+from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.io.files import atomic_write, read_json, write_json
 from polycontrast.io.labels import REGIONS
@@ -49,7 +50,7 @@ class SegmenterConfig:
     """contrasts: the network's channels, in order. spacing: voxel edge in mm. patch: a patch's edge in voxels.
 
     filters: of each level, every one half as fine as the last. batch, steps, rate: of the training; the rate falls to
-    zero as (1 - step / steps)^0.9. bfloat16: networks compute so, losses never.
+    zero as (1 - step / steps)^0.9. bfloat16: networks compute so where the CPU is made for it, losses never.
     """
 
     contrasts: tuple[str, ...]
@@ -277,7 +278,8 @@ def _loss(logits: Tensor, regions: Tensor, known: Tensor) -> Tensor:
 
 
 def _logits(network: nn.Module, images: Tensor, config: SegmenterConfig) -> Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
+    native = config.bfloat16 and has_bfloat16(torch.device("cpu"))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=native):
         logits: Tensor = network(images)
     return logits.float()
 

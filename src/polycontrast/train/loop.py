@@ -22,6 +22,7 @@ from polycontrast import config, recipes, systems
 from polycontrast.data import Source, descriptors, open_dataset
 from polycontrast.data.batches import Batch, Dataset, Units
 from polycontrast.data.resident import resident
+from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
@@ -53,7 +54,7 @@ class Trainer:
         self.recipe, self.device, self.ranks = recipe, device, ranks
         torch.manual_seed(recipe.train.seed)  # the initialisation; everything later derives from sample indices
         self.system = systems.build(recipe.system, recipe.data).to(device)
-        self.system.bfloat16 = frozenset(recipe.train.bfloat16)
+        self.system.bfloat16 = frozenset(recipe.train.bfloat16 if has_bfloat16(device) else ())
         self.system.use_channels_last(recipe.train.channels_last)
         distributed.copy_from_first(self.system.players.values(), ranks)
         self.optimisers = {name: _adam(self.system, name) for name in self.system.players}
