@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -69,10 +70,14 @@ def run_case(
     found = tuple(case_flags(read, usual))
     if any(case.id in part.config.cases for part, _ in model.parts(todo)):
         found += ("the model was trained on this case: its figures say nothing about new patients",)
-    _mosaic(folder / f"{case.id}_synth.png", case.id, read, {name: made[name] for name in todo})
+    with ThreadPoolExecutor() as pool:  # packing and drawing take as long as a network on a fast machine
+        jobs = [pool.submit(_write, files[name], made[name]) for name in todo]
+        jobs += [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, {n: made[n] for n in todo})]
+        for job in jobs:
+            job.result()
     for name in todo:
         told = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
-        _write(files[name], made[name], told)
+        write_json(sidecar_file(files[name]), told)
     return Done(case.id, folder, todo, skipped, found)
 
 
@@ -103,16 +108,15 @@ def _confidence(part: Synthesizer, have: Sequence[str], name: str, file: Path) -
     }
 
 
-def _write(file: Path, image: Synthetic, told: dict[str, Any]) -> None:
-    """A volume, its confidence map if there is one, and last its sidecar."""
-    sidecar, beside = sidecar_file(file), confidence_file(file)
-    for old in (sidecar, beside):
+def _write(file: Path, image: Synthetic) -> None:
+    """A volume, and its confidence map if there is one; the sidecar of what was there goes."""
+    beside = confidence_file(file)
+    for old in (sidecar_file(file), beside):
         if old.exists():
             old.unlink()  # a kill between the writes must not leave another volume's sidecar or map beside this one
     nifti.write(file, image.array, image.geometry, description=image.description)
     if (width := image.confidence) is not None:
         nifti.write(beside, width.array, width.geometry, description=width.description)
-    write_json(sidecar, told)
 
 
 def run_cohort(

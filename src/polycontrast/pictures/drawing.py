@@ -34,12 +34,12 @@ def save(figure: "Figure", path: Path, colours: int | None = None) -> None:
     from PIL import Image as pillow
 
     drawn = BytesIO()
-    figure.savefig(drawn, format="png")
-    image = pillow.open(drawn).convert("RGB")
+    figure.savefig(drawn, format="rgba")
+    image = pillow.frombytes("RGBA", figure.canvas.get_width_height(), drawn.getvalue()).convert("RGB")
     if colours is not None:
         image = image.quantize(colours, dither=pillow.Dither.NONE)
     with atomic_write(path) as part:
-        image.save(part, format="PNG", optimize=True)
+        image.save(part, format="PNG")
 
 
 def headline(figure: "Figure", title: str) -> None:
