@@ -12,17 +12,16 @@ the protocol `polycontrast` in the brain and the tumour; options of synthesis co
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from common import table
-from judge import CONTRASTS, values_of
+from judge import CONTRASTS, FREQUENCIES, arguments, interval, mean, values_of
 from polycontrast import recipes
 from polycontrast.contrasts import canonical_set
 from polycontrast.data.appearance import Appearance
@@ -32,6 +31,7 @@ from polycontrast.device import choose, keep_memory
 from polycontrast.infer.options import Options
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io.files import read_json, write_json
+from polycontrast.metrics.statistics import paired_difference
 from polycontrast.recipes import Recipe
 from polycontrast.train.loop import train
 from polycontrast.workflows.calibrate import made, stored
@@ -55,6 +55,13 @@ def settings(**changed: Any) -> Callable[[Recipe], Recipe]:
 
 STILL = Augmentation(flip=0, rotate=0, scale=0, shift=0, gain=0)
 PLAIN = Appearance(gain=0, offset=0, curve=0, bias=0, noise=0, blur=0, blurred=0, thickened=0)
+GAINED = ("psnr", "ssim", "nmae", "tumour psnr", "tumour nmae")
+SHOWN = (
+    *GAINED,
+    *(f"{of} {frequency}" for of in ("power", "ring correlation") for frequency in FREQUENCIES),
+    "error in the least confident tenth",
+)
+Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "base": lambda r: r,
     "no_appearance": system(appearance=PLAIN),
@@ -78,12 +85,9 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
 
 def main() -> None:
     """One of the three steps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("train", "judge", "table"))
-    parser.add_argument("variant", nargs="?", choices=tuple(VARIANTS), default="base")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--split", type=Path)
+    parser = arguments(__doc__, ("train", "judge", "table"))
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("variant", nargs="?", choices=tuple(VARIANTS), default="base")
     parser.add_argument("--recipe", default="any2any")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=16)
@@ -91,9 +95,6 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=12, help="the first of the role train")
     parser.add_argument("--have", default="t2")
     parser.add_argument("--as", dest="how", choices=("", "fast", "ensemble", "raw"), default="")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("-o", "--out", type=Path, required=True)
     a = parser.parse_args()
     keep_memory()
     if a.step == "table":
@@ -113,18 +114,17 @@ def main() -> None:
 
 
 def judged(run: Path, entries: list[Entry], a: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """{contrast: {measure: mean over patients}}."""
+    """{case: {contrast: {measure: value}}}."""
     model = Synthesizer.load(run, device, Options(fast=a.how == "fast", ensemble=a.how == "ensemble"))
     if a.how == "raw":
         model.system.data = replace(model.system.data, centred=False)
     have = canonical_set(a.have)
     with ThreadPoolExecutor(a.threads) as pool:
-        rows = list(pool.map(lambda entry: of_case(model, entry, have), entries))
-    names = [name for name in CONTRASTS if name in rows[0]]
-    return {name: {key: float(np.mean([row[name][key] for row in rows])) for key in rows[0][name]} for name in names}
+        rows = pool.map(lambda entry: of_case(model, entry, have), entries)
+        return {entry.id: row for entry, row in zip(entries, rows, strict=True)}
 
 
-def of_case(model: Synthesizer, entry: Entry, have: tuple[str, ...]) -> dict[str, dict[str, float]]:
+def of_case(model: Synthesizer, entry: Entry, have: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
     """{contrast: {measure: value}} of one patient."""
     images, mask = stored(entry)
     tumour = entry.lesion(slice(None)).transpose(1, 2, 0) & mask
@@ -135,17 +135,29 @@ def of_case(model: Synthesizer, entry: Entry, have: tuple[str, ...]) -> dict[str
 
 
 def tabled(out: Path) -> str:
-    """A row per variant and way of judging, a column per contrast and measure."""
-    files = sorted(out.glob("*/judged*.json"))
-    rows = []
-    for file in files:
-        values = read_json(file)
-        for contrast, of in values.items():
-            rows.append(
-                [f"{file.parent.name} {file.stem.removeprefix('judged')}", contrast, *(f"{v:.4f}" for v in of.values())]
-            )
-            header = ["variant", "contrast", *of]
-    return table(header, rows) if rows else "nothing was judged"
+    """Means over patients of every variant and way of judging, and what it gains on the base, patient by patient."""
+    found = {f"{file.parent.name} {file.stem.removeprefix('judged_')}": file for file in sorted(out.glob("*/judged*"))}
+    if not found:
+        return "nothing was judged"
+    means, gains = [], []
+    for name, file in found.items():
+        rows, base = read_json(file), file.parents[1] / "base" / file.name
+        usual = read_json(base) if base.exists() and base != file else {}
+        for contrast in CONTRASTS:
+            values = {key: of(rows, rows, contrast, key) for key in SHOWN}
+            if any(values["psnr"]):
+                means.append([name, contrast, *(mean(v) for v in values.values())])
+                both = [(of(rows, usual, contrast, key), of(usual, rows, contrast, key)) for key in GAINED]
+                gains.append([name, contrast, *(interval(paired_difference(*pair), "+.3f") for pair in both)])
+    tables = [table(["variant", "contrast", *SHOWN], means)]
+    if gains := [row for row in gains if row[2] != "-"]:
+        tables.append(table(["minus base", "contrast", *GAINED], gains))
+    return "\n".join(tables)
+
+
+def of(rows: Rows, others: Rows, contrast: str, measure: str) -> list[float | None]:
+    """One measure of the cases that both have."""
+    return [rows[case].get(contrast, {}).get(measure) for case in rows if case in others]
 
 
 if __name__ == "__main__":

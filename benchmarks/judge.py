@@ -1,18 +1,35 @@
-"""What the benchmarks of quality measure of one volume: few measures, quickly."""
+"""What the benchmarks of quality share: their arguments, and what they measure of one volume: few measures, quickly."""
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polycontrast.metrics.measures import nmae, psnr
 from polycontrast.metrics.reference import PERCENTILES
-from polycontrast.metrics.sharpness import power_spectrum
+from polycontrast.metrics.sharpness import Spectrum, power_spectrum, ring_correlation
 from polycontrast.metrics.similarity import mean_in, ssim_map
+from polycontrast.metrics.statistics import Summary, summarise
 
 CONTRASTS = ("T1", "T1ce", "T2", "FLAIR")
 FREQUENCIES = (0.1, 0.2, 0.3)  # cycles/mm, within 0.01
 Array, Mask = NDArray[np.float32], NDArray[np.bool_]
+
+
+def arguments(doc: str | None, steps: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Where the patients lie and how to compute; with steps, which of them: the last one reads only what `-o` has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if steps:
+        parser.add_argument("step", choices=steps)
+        parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=not steps)
+    parser.add_argument("--split", type=Path, required=not steps)
+    parser.add_argument("--threads", type=int, default=1, help="patients at a time")
+    parser.add_argument("--device", default="auto")
+    return parser
 
 
 def values_of(
@@ -24,8 +41,9 @@ def values_of(
     scale: Array | None = None,
 ) -> dict[str, float | None]:
     """By the protocol `polycontrast`, all [X, Y, Z] in normalised units: PSNR, SSIM and NMAE in the brain and the
-    tumour, how far the tumour stands out in the image and in the truth, the power of detail over the truth's, and the
-    share of the error in the tenth of the brain where the scale is largest. No power without a spacing (mm)."""
+    tumour; how far the tumour stands out in the image and in the truth; with a spacing (mm), the power of detail over
+    the truth's, and how far it is the truth's; with a scale, the share of the error where it is largest, in a tenth of
+    the brain."""
     low, high = np.percentile(truth[brain], PERCENTILES)
     span = float(high - low)
     similarity = ssim_map(truth, image, span)
@@ -39,11 +57,34 @@ def values_of(
         values["contrast"], values["true contrast"] = (
             float(x[tumour].mean() - x[brain & ~tumour].mean()) for x in (image, truth)
         )
-    spectra = [power_spectrum(x, brain, spacing) for x in (truth, image) if spacing]
-    for frequency in FREQUENCIES if spectra else ():
-        real, other = (s[1][np.abs(s[0] - frequency) < 0.01].mean() for s in spectra if s is not None)
-        values[f"power {frequency}"] = float(other / real)
+    if spacing:
+        spectra = [power_spectrum(x, brain, spacing) for x in (truth, image)]
+        agreement = ring_correlation(truth, image, brain, spacing)
+        for frequency in FREQUENCIES:
+            real, other, correlation = (_at(frequency, spectrum) for spectrum in (*spectra, agreement))
+            values[f"power {frequency}"] = None if real is None or other is None else other / real
+            values[f"ring correlation {frequency}"] = correlation
     if scale is not None:
         error, worst = np.abs(truth - image)[brain], scale[brain] >= np.percentile(scale[brain], 90)
         values["error in the least confident tenth"] = float(error[worst].sum() / error.sum())
     return values
+
+
+def interval(summary: Summary, form: str = ".3f") -> str:
+    """The mean with its 95 % bootstrap interval, if there is one; "-" of no values."""
+    if summary.mean is None:
+        return "-"
+    told = format(summary.mean, form)
+    return f"{told} [{', '.join(format(edge, form) for edge in summary.interval)}]" if summary.interval else told
+
+
+def mean(values: Sequence[float | None], form: str = ".3f") -> str:
+    """The mean of the values that are there; "-" of none."""
+    return interval(replace(summarise(values), interval=None), form)
+
+
+def _at(frequency: float, spectrum: Spectrum | None) -> float | None:
+    """Its mean around a frequency; None if the voxels are too coarse for it."""
+    assert spectrum is not None
+    around = np.abs(spectrum[0] - frequency) < 0.01
+    return float(spectrum[1][around].mean()) if around.any() else None

@@ -8,7 +8,6 @@ with --segmenter FOLDER also whole-tumour Dice, as the contrast "whole tumour". 
 95 % bootstrap intervals, and the differences of --against to every other run, patient by patient.
 """
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from common import table
-from judge import values_of
+from judge import FREQUENCIES, arguments, interval, values_of
 from polycontrast.data import grid
 from polycontrast.device import choose, keep_memory
 from polycontrast.infer.sets import Model, load
@@ -29,23 +28,20 @@ from polycontrast.metrics.statistics import paired_difference, summarise
 from polycontrast.workflows.cohort import cases_of
 
 HAVE, WANT = ("T2",), ("FLAIR", "T1ce", "T1")
-SHOWN = ("psnr", "ssim", "nmae", "tumour psnr", "tumour ssim", "tumour nmae", "power 0.1", "power 0.2", "power 0.3")
+SHOWN = (
+    *("psnr", "ssim", "nmae", "tumour psnr", "tumour ssim", "tumour nmae"),
+    *(f"{of} {frequency}" for of in ("power", "ring correlation") for frequency in FREQUENCIES),
+)
 TUMOUR = "whole tumour"
 
 
 def main() -> None:
     """One of the two steps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("judge", "table"))
+    parser = arguments(__doc__, ("judge", "table"))
     parser.add_argument("--runs", action="append", default=[], help="name=FOLDER, or name=any2any for the shipped one")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--split", type=Path)
     parser.add_argument("--role", default="test")
     parser.add_argument("--segmenter", type=Path)
     parser.add_argument("--against", default="any2any")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("-o", "--out", type=Path, required=True)
     a = parser.parse_args()
     keep_memory()
     if a.step == "table":
@@ -92,20 +88,15 @@ def tabled(out: Path, against: str) -> str:
             values = {
                 c: [row[contrast][c] for row in rows.values()] for c in columns if contrast in next(iter(rows.values()))
             }
-            means.append([contrast, name, *(_told(summarise(v)) for v in values.values())])
+            means.append([contrast, name, *(interval(summarise(v)) for v in values.values())])
             if name != against and values:
                 own = {c: [row[contrast][c] for row in runs[against].values()] for c in values}
-                differences.append([contrast, name, *(_told(paired_difference(own[c], v)) for c, v in values.items())])
+                differences.append(
+                    [contrast, name, *(interval(paired_difference(own[c], v)) for c, v in values.items())]
+                )
     header = ["", "run", *SHOWN]
     padded = [[row + [""] * (len(header) - len(row)) for row in rows] for rows in (means, differences)]
     return f"{table(header, padded[0])}\n{against} minus each, patient by patient:\n\n{table(header, padded[1])}"
-
-
-def _told(summary: Any) -> str:
-    if summary.mean is None:
-        return "-"
-    low, high = summary.interval or (float("nan"), float("nan"))
-    return f"{summary.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -7,22 +7,20 @@
 voxels within the 50, 80 and 95 % intervals, and the share of the error in the least confident tenth.
 """
 
-import argparse
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common import table
-from judge import CONTRASTS, values_of
+from judge import CONTRASTS, arguments, interval, mean, values_of
 from polycontrast.contrasts import slug
 from polycontrast.data.cache import Entry
 from polycontrast.device import choose, keep_memory
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io.files import read_json, write_json
-from polycontrast.metrics.statistics import paired_difference, summarise
+from polycontrast.metrics.statistics import paired_difference
 from polycontrast.recipes import way_of
 from polycontrast.workflows.calibrate import LEVELS, made, stored, subsets
 from polycontrast.workflows.cohort import cached_cases
@@ -32,17 +30,11 @@ Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 def main() -> None:
     """One of the two steps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("judge", "table"))
-    parser.add_argument("--model", default="any2any")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--split", type=Path)
-    parser.add_argument("--role", default="test")
+    parser = arguments(__doc__, ("judge", "table"))
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--model", default="any2any")
+    parser.add_argument("--role", default="test")
     parser.add_argument("--slices", type=int, default=1000, help="no more than so many, in the middle of the brain")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("-o", "--out", type=Path, required=True)
     a = parser.parse_args()
     keep_memory()
     if a.step == "table":
@@ -85,7 +77,7 @@ def tabled(rows: Rows) -> str:
 
     def cell(have: str, want: str) -> str:
         way = f"{have}_to_{want}"
-        return " / ".join(_told(values(way, m)) for m in ("psnr", "ssim", "nmae")) if way in ways else "given"
+        return " / ".join(mean(values(way, m)) for m in ("psnr", "ssim", "nmae")) if way in ways else "given"
 
     every = table(
         ["given", *wants], [[have.replace("_", ", "), *(cell(have, want) for want in wants)] for have in haves]
@@ -99,29 +91,19 @@ def tabled(rows: Rows) -> str:
                     paired_difference(values(f"{larger}_to_{want}", m), values(f"{have}_to_{want}", m))
                     for m in ("psnr", "ssim", "nmae")
                 ]
-                more.append([f"{have.replace('_', ', ')} + {extra}", want, *map(_interval, gains)])
+                more.append([f"{have.replace('_', ', ')} + {extra}", want, *(interval(gain, "+.3f") for gain in gains)])
     honest = []
     for have in haves:
         for want in wants:
             if (way := f"{have}_to_{want}") in ways:
                 measures = [*(f"within {n} %" for n in LEVELS), "error in the least confident tenth"]
-                honest.append([have.replace("_", ", "), want, *(_told(values(way, m)) for m in measures)])
+                honest.append([have.replace("_", ", "), want, *(mean(values(way, m)) for m in measures)])
     return "\n".join((
         "PSNR dB / SSIM / NMAE in the brain, means over patients:\n", every,
         "One more input, patient by patient:\n", table(["given", "made", "PSNR dB", "SSIM", "NMAE"], more),
         "Confidence:\n",
         table(["given", "made", *(f"{n} %" for n in LEVELS), "error in the least confident tenth"], honest),
     ))  # fmt: skip
-
-
-def _told(values: list[Any]) -> str:
-    mean = summarise(values).mean
-    return "-" if mean is None else f"{mean:.2f}" if abs(mean) > 2 else f"{mean:.3f}"
-
-
-def _interval(summary: Any) -> str:
-    low, high = summary.interval or (float("nan"), float("nan"))
-    return f"{summary.mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 if __name__ == "__main__":

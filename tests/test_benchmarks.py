@@ -9,6 +9,10 @@ from types import ModuleType
 
 import pytest
 
+from polycontrast.io.files import write_json
+
+from . import models
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 EXPECTED = {  # script -> what its tables must show
     "ceiling": ("256 channels, 32 x 32, batch 8, bfloat16", "ceiling, GFLOP/s: float32"),
@@ -30,6 +34,7 @@ EXPECTED = {  # script -> what its tables must show
         "d_gp",
     ),
 }
+SHORT = ("--recipe", "any2any_small", "--size", "32", "--images", "8", "--batch", "4")
 SLOW = {"networks", "rivals", "precision", "train_step"}
 
 
@@ -88,3 +93,45 @@ def _check_tables(text: str) -> None:
     for lines in blocks:
         assert len({line.count("|") for line in lines}) == 1
         assert len(lines) > 2
+
+
+@pytest.fixture(scope="module")
+def judged(cohort: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The run folder of an untrained any2any, and where drawn patients lie."""
+    folder = tmp_path_factory.mktemp("judged")
+    split = folder / "split.json"
+    write_json(split, {"gan": ["Tiny_0"], "train": ["Tiny_1"], "test": ["Tiny_2", "Tiny_3"]})
+    run = models.make_confident(folder / "run")
+    return run, ["--data", str(cohort), "--split", str(split), "--cache", str(cache), "--device", "cpu"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "steps", "words"),
+    [
+        ("paired", (["judge", "--runs", "a={run}", "--runs", "b={run}"], ["table", "--against", "a"]),
+         ("a minus each, patient by patient", "ring correlation 0.3")),
+        ("subsets", (["judge", "--model", "{run}", "--slices", "12"], ["table"]),
+         ("t1, t1ce, flair", "flair + t1", "error in the least confident tenth")),
+        ("ablate", (["train", "no_ssim", *SHORT], ["judge", "no_ssim", *SHORT], ["table"]), ("no_ssim", "tumour psnr")),
+        ("detail", (["--model", "{run}", "--role", "test", "--shares", "0", "1"],), ("share", "| FLAIR | 1 |")),
+    ],
+)  # fmt: skip
+def test_what_judges_patients_prints_its_tables(
+    script: str, steps: tuple[list[str], ...], words: tuple[str, ...], judged: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    run, patients = judged
+    out = ["-o", str(tmp_path / ("out.json" if script == "subsets" else "out"))]
+    if script == "paired":  # it reads files, not the cache
+        patients = [*patients[:4], *patients[6:]]
+    printed = ""
+    for step in steps:
+        told = [part.format(run=run) for part in step] + patients + (out if script != "detail" else [])
+        done = subprocess.run(
+            [sys.executable, str(FOLDER / f"{script}.py"), *told],
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
+    assert all(part in printed for part in words), printed
+    _check_tables(printed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import blur_effect
 
-from polycontrast.metrics.sharpness import blur, gradient, gradient_error, interior, power_spectrum
+from polycontrast.metrics.sharpness import blur, gradient, gradient_error, interior, power_spectrum, ring_correlation
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -141,3 +141,24 @@ def test_what_lies_outside_the_mask_has_no_power(noise, brain) -> None:
 
 def test_no_mask_has_no_spectrum(noise) -> None:
     assert power_spectrum(noise, np.zeros(SHAPE, bool), (1, 1, 1)) is None
+
+
+def test_detail_that_is_weaker_correlates_and_detail_that_is_made_up_does_not(noise, brain) -> None:
+    """Blur takes power, not agreement; other noise of the same power has none."""
+    _, blurred = ring_correlation(noise, smoothed(noise, 1.0), brain, (1, 1, 1))
+    _, other = ring_correlation(noise, noise[::-1].copy(), brain & brain[::-1], (1, 1, 1))
+    assert blurred[: len(blurred) // 2].min() > 0.9
+    assert abs(other[len(other) // 4 :].mean()) < 0.1
+
+
+def test_an_image_correlates_with_itself_fully_and_with_its_negative_as_fully(noise, brain) -> None:
+    frequencies, same = ring_correlation(noise, noise, brain, (1, 1, 1))
+    _, opposite = ring_correlation(noise, -noise, brain, (1, 1, 1))
+    np.testing.assert_allclose(frequencies, power_spectrum(noise, brain, (1, 1, 1))[0])
+    np.testing.assert_allclose(same, 1)
+    np.testing.assert_allclose(opposite, -1)
+
+
+def test_a_constant_image_correlates_with_nothing(noise, brain) -> None:
+    assert np.all(ring_correlation(noise, np.full_like(noise, 3), brain, (1, 1, 1))[1] == 0)
+    assert ring_correlation(noise, noise, np.zeros(SHAPE, bool), (1, 1, 1)) is None
