@@ -111,7 +111,8 @@ def ring_correlation(truth: Array, image: Array, mask: Mask, spacing: Sequence[f
         return None
     edges = (float(spacing[0]), float(spacing[1]))
     shared, own, other = (np.zeros(image.shape[:2]) for _ in range(3))
-    for (first, _), (second, _) in zip(slice_transforms(truth, mask, edges), slice_transforms(image, mask, edges), strict=True):
+    pairs = zip(*(slice_transforms(x, mask, edges) for x in (truth, image)), strict=True)
+    for (first, _), (second, _) in pairs:
         shared += (first * second.conj()).real
         own += np.abs(first) ** 2
         other += np.abs(second) ** 2
@@ -120,7 +121,9 @@ def ring_correlation(truth: Array, image: Array, mask: Mask, spacing: Sequence[f
     return frequencies, np.divide(together, both, out=np.zeros_like(both), where=both > 0)
 
 
-def slice_transforms(image: Array, mask: Mask, spacing: tuple[float, float]) -> Iterator[tuple[Transform, NDArray[np.float64]]]:
+def slice_transforms(
+    image: Array, mask: Mask, spacing: tuple[float, float]
+) -> Iterator[tuple[Transform, NDArray[np.float64]]]:
     """Of every axial slice with brain: the transform of its detail, tapered to the mask's edge, and the weights."""
     for k in np.flatnonzero(mask.any(axis=(0, 1))):
         weight = _taper(mask[:, :, k], spacing)
