@@ -28,3 +28,8 @@ class UserError(Exception):
     def __str__(self) -> str:
         text = f"{self.path}: {self.message}" if self.path is not None else self.message
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class CaseFault(UserError):
+    """A fault of ours that ended one of several cases: told among the failures, while the others go on. `__cause__` is
+    what was raised."""

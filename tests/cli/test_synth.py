@@ -85,6 +85,19 @@ def test_a_single_bad_case_is_a_refusal(call: Call, run: Path, broken: Path, tmp
     assert not (tmp_path / "out").exists()
 
 
+def test_a_fault_of_ours_in_a_single_case_exits_with_1_and_shows_where(
+    call: Call, run: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("polycontrast.infer.cohort._facts", faulty)
+    answer = call("synth", "--model", run, "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
+    assert answer.code == 1
+    assert "in faulty" in answer.err
+    assert "a fault of polycontrast" in answer.err
+
+
 def test_a_cohort_whose_cases_lack_the_input_fails_case_by_case(call: Call, run: Path, tmp_path: Path) -> None:
     for i in range(2):
         tiny.draw_case(tmp_path / "cohort", f"P{i}", t2=None)
@@ -106,6 +119,8 @@ def test_shards_divide_the_cohort_and_keep_each_others_failures(
     assert codes == [3, 0]
     assert shares == [["P3"], ["P0", "P2"]]
     assert "P1" in (tmp_path / "out/failures_1_of_2.csv").read_text()
+    assert call(*arguments, "--shard", "1/4").code == 3  # a share of one case is still one of a cohort
+    assert "P1" in (tmp_path / "out/failures_1_of_4.csv").read_text()
 
 
 @pytest.mark.parametrize("shard", ["2/2", "1", "a/b", "-1/2", "0/0", "/", "²/3", "0/1/2"])
@@ -137,6 +152,7 @@ def test_a_split_file_chooses_the_cases_of_a_role(call: Call, run: Path, cohort:
         ("P7_t2.nii", "P7"),
         ("P7/t2.nii.gz", "P7"),
         ("scan.nii.gz", "scan"),
+        ("1.2.840.1.nii.gz", "1.2.840.1"),
         ("visit_0001.nii.gz", "visit_0001"),  # the form of an nnU-Net channel, but --t2 says what it is
     ],
 )
@@ -171,6 +187,9 @@ def test_what_cannot_be_is_refused_in_words(call: Call, run: Path, cohort: Path,
         (("--model", run, "-i", cohort, "--have", "t2", "--want", "t2"), "both given and wanted: T2"),
         (("--model", run, "--t2", file, "--split", file), "choose among many cases"),
         (("--model", run, "--t2", file, "--shard", "0/2"), "choose among many cases"),
+        (("--model", run, "-i", cohort, "--role", "train"), "--role is a role of --split"),
+        (("--model", run, "--t2", file, "--t1", cohort / "Tiny_1/Tiny_1_t1.nii.gz"), "several cases: Tiny_0, Tiny_1"),
+        (("--model", run, "--t2", file, "--t1", file), "one file for two contrasts"),
         (("--model", run, "--t2", file, "--want", "t7"), "unknown contrast 't7'"),
         (("--model", run, "--t2", file, "--want", ","), "',' names nothing"),
         (("--model", run, "--t2", file, "--have", ""), "'' names nothing"),

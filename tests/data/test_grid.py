@@ -138,3 +138,18 @@ def test_growing_invents_no_overshoot() -> None:
 def test_the_same_size_is_the_same_array() -> None:
     slices = np.ones((1, 5, 6), np.float32)
     assert grid.resize(slices, (5, 6)) is slices
+
+
+@pytest.mark.parametrize(("size", "shape"), [((8, 40), (40, 8)), ((40, 8), (8, 40)), ((8, 40), (8, 120))])
+def test_each_axis_is_resized_by_its_own_rule_whichever_comes_first(
+    size: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    """Shrinking takes means, growing is smooth: neither depends on what the other axis does."""
+    rows, columns = (np.sin(np.linspace(0, 3, n, dtype=np.float32)) for n in size)
+    image = (rows[:, None] + columns)[None]
+    turned = grid.resize(image.transpose(0, 2, 1).copy(), shape[::-1]).transpose(0, 2, 1)
+    made = grid.resize(image, shape)
+    np.testing.assert_allclose(made, turned, atol=1e-5)
+    for axis in (1, 2):  # no blocks: the largest step is near the mean one of a slope
+        steps = np.abs(np.diff(made, axis=axis))
+        assert steps.max() < 3 * steps.mean()

@@ -34,3 +34,19 @@ def test_only_a_gpu_holds_a_cohort_and_only_plain_slices(entries: list[Entry]) -
     assert resident(dataset := SliceDataset(entries, plain), CPU) is dataset
     moved = SliceDataset(entries, replace(plain, augmentation=Augmentation()))
     assert resident(moved, torch.device("cuda")) is moved
+
+
+def test_a_gpu_with_room_holds_a_cohort_and_one_without_does_not(
+    entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = DataConfig(size=32, min_area=2000.0, units="volume")
+    dataset, gpu = SliceDataset(entries, plain), torch.device("cuda")
+    slices = sum(entry.box[2][1] - entry.box[2][0] + plain.slab for entry in entries)
+    needed = slices * 32 * 32 * 10  # four contrasts in float16, mask and lesion
+    monkeypatch.setattr("polycontrast.data.resident.ResidentSlices", lambda *given: given)
+    for free, held in ((3 * needed, True), (2 * needed, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 80e9))
+        assert resident(dataset, gpu) == ((dataset, gpu) if held else dataset)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80e9, 80e9))
+    for other in (replace(plain, units="slice-max"), replace(plain, paired=False)):
+        assert resident(strange := SliceDataset(entries, other), gpu) is strange

@@ -99,7 +99,12 @@ class TestOneCase:
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
     def test_a_second_run_skips_what_is_there(
-        self, case: Case, synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        case: Case,
+        synthesizer: Synthesizer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        drawn: list[list[str]],
     ) -> None:
         cohort.run_case(case, synthesizer, tmp_path / "out", ["T1"])
         first = contents(tmp_path / "out")
@@ -107,6 +112,7 @@ class TestOneCase:
         assert (more.made, more.skipped) == (("FLAIR", "T1ce"), ("T1",))
         everything = contents(tmp_path / "out")
         assert {name: everything[name] for name in first} == first
+        assert drawn[-1] == ["T2", "FLAIR synthetic", "T1ce synthetic", "T1 synthetic"]  # with what was there
         monkeypatch.setattr("polycontrast.io.formats.read", None)  # nothing is read again
         done = cohort.run_case(case, synthesizer, tmp_path / "out")
         assert (done.made, done.skipped) == ((), WANT)
@@ -349,6 +355,7 @@ def test_a_case_that_breaks_in_an_unforeseen_way_does_not_stop_the_others(
     done, failed = cohort.run_cohort([bad, case], synthesizer, tmp_path / "out")
     assert [d.case for d in done] == ["P1"]
     assert [(name, str(error)) for name, error in failed] == [("P0", "MemoryError: no room")]
+    assert isinstance(failed[0][1].__cause__, MemoryError)
 
 
 @pytest.mark.usefixtures("drawn")

@@ -63,6 +63,18 @@ def test_a_brain_that_touches_the_edge_of_a_tight_crop_is_not_flagged() -> None:
     assert flags(given.with_array(touching)) == []
 
 
+@pytest.mark.parametrize("shown", [slice(20, 21), slice(20, 24), slice(15, 35)])
+def test_a_slab_of_a_brain_has_an_empty_background(shown: slice) -> None:
+    """The brain reaches the upper and the lower face, and the sides of a tight crop."""
+    whole = phantom.make(1, (90, 110, 60), 2.0, contrasts=("T2",))
+    inside = whole.brain.any(axis=2)
+    x, y = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    cut = whole.contrasts["T2"][x[0] : x[-1] + 1, y[0] : y[-1] + 1, shown]
+    given = volume(cut.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert not any("background" in told for told in flags(given.with_array(cut)))
+    assert any("background" in told for told in flags(given.with_array(cut + 1)))
+
+
 def test_an_empty_volume_has_no_flags_for_it_is_refused_elsewhere() -> None:
     given = volume((6, 6, 6), np.eye(4))
     assert flags(given.with_array(np.zeros((6, 6, 6), np.float32))) == []

@@ -253,6 +253,11 @@ def test_levels_are_of_what_is_given_in_the_models_order(model: Synthesizer) -> 
     assert model.levels(("T1ce",), "FLAIR") == {}
 
 
+def test_nothing_is_left_to_make_of_a_patient_who_has_all(model: Synthesizer) -> None:
+    with pytest.raises(UserError, match="nothing is left to make"):
+        model(dict.fromkeys(model.have, GIVEN["T2"]))
+
+
 def test_a_contrast_that_is_given_and_wanted_is_made_of_the_others(model: Synthesizer) -> None:
     again = model(GIVEN, ["T1"])["T1"]
     np.testing.assert_array_equal(again.array, model({"T2": GIVEN["T2"]}, ["T1"])["T1"].array)

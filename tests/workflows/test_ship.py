@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,24 @@ def test_intervals_may_come_from_a_run_that_left_patients_to_calibrate_on(run: P
     told = {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}}
     write_json(other / "config.json", {**read_json(other / "config.json"), "confidence": told})
     assert read_json(ship(run, tmp_path / "weights", calibrated=other) / "config.json")["confidence"] == told
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"confidence": {}}, "no intervals to lend"), ({"extent": 120.0}, "by another recipe"),
+     ({"widths": [8, 12]}, "by another recipe")],
+)  # fmt: skip
+def test_intervals_of_a_run_that_has_none_or_of_another_recipe_are_refused(
+    run: Path, tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    other = models.make_confident(tmp_path / "other")
+    told = read_json(other / "config.json")
+    for part in (told, told["recipe"]["data"], told["recipe"]["system"]):
+        part.update({key: value for key, value in changed.items() if key in part})
+    write_json(other / "config.json", told)
+    with pytest.raises(UserError, match=words):
+        ship(run, tmp_path / "weights", calibrated=other)
+    assert not (tmp_path / "weights").exists()
 
 
 def test_the_model_card_is_left_alone_and_old_weights_go(run: Path, tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ def run(
     """Fit the confidence of a trained model: intervals that hold 50, 80 and 95 % of the real values."""
     from polycontrast.device import choose, keep_memory
     from polycontrast.infer.synthesizer import Synthesizer
-    from polycontrast.workflows.calibrate import calibrate
-    from polycontrast.workflows.cohort import cached_cases
+    from polycontrast.workflows.calibrate import calibrate, check
+    from polycontrast.workflows.cohort import cached_cases, cases_of
 
     keep_memory()
     loaded = Synthesizer.load(model, choose(device))
+    check(model, loaded, [case.id for case in cases_of(data, split, role)])  # before anything is read
     contrasts = loaded.config.recipe.data.contrasts
     entries = cached_cases(data, split, role, contrasts, cache, quiet=quiet)
     confidence = calibrate(model, entries, loaded, threads, (lambda _: None) if quiet else typer.echo)

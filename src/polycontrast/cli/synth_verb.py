@@ -47,15 +47,15 @@ def run(
     want: Annotated[
         str | None,
         typer.Option(
-            help="Contrasts to make, as t1,t1ce,flair; of photographs the side or attributes, as Young,Smiling; all "
-            "by default."
+            help="Contrasts to make, as t1,t1ce,flair, of others than these; of photographs the side or attributes, as "
+            "Young,Smiling; all that lack by default."
         ),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
-    role: Annotated[str, typer.Option(help="The role taken from --split.")] = "test",
+    role: Annotated[str | None, typer.Option(help="The role taken from --split; test by default.")] = None,
     shard: Annotated[str, typer.Option(help="i/N: only every N-th case, from the i-th (0-based).")] = "0/1",
     fast: Annotated[
-        bool, typer.Option("--fast", help="Compute on a coarser grid, in half the time, for models that can.")
+        bool, typer.Option("--fast", help="A coarser grid, in about two thirds of the time, for models that can.")
     ] = False,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The mean of two images, one made of the mirrored input; twice the time.")
@@ -67,6 +67,7 @@ def run(
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
     from polycontrast.cli.names import names
     from polycontrast.device import choose, keep_memory
+    from polycontrast.errors import UserError
     from polycontrast.infer.cohort import run_cohort
     from polycontrast.infer.options import Options
     from polycontrast.infer.sets import load
@@ -75,10 +76,12 @@ def run(
     named = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
     files = {name: path for name, path in named.items() if path is not None}
     if _is_of_photographs(model):
-        others = bool(files or split or fast or ensemble) or shard != "0/1"
+        others = bool(files or split or role or fast or ensemble) or shard != "0/1"
         _photographs(model, source, out, have, want, overwrite, device, quiet, others)
         return
-    cases = _cases(source, files, split, role, shard)
+    if role is not None and split is None:
+        raise UserError("--role is a role of --split", hint="give --split, or leave --role out")
+    cases = _cases(source, files, split, role or "test", shard)
     loaded = load(model, choose(device), Options(fast, ensemble))
     chosen, wanted = names(have), names(want)
     used = chosen or loaded.have
@@ -86,7 +89,7 @@ def run(
     if chosen:
         cases = [replace(case, contrasts={c: f for c, f in case.contrasts.items() if c in used}) for case in cases]
 
-    several = len(cases) > 1
+    several = len(cases) > 1 or shard != "0/1"
     notify = partial(_tell, quiet=quiet, several=several)
     _, failed = run_cohort(cases, loaded, out, wanted, overwrite=overwrite, notify=notify)
     name = "failures.csv" if shard == "0/1" else f"failures_{shard.replace('/', '_of_')}.csv"  # shards share a folder
@@ -121,7 +124,7 @@ def _photographs(
     if source is None or others:
         raise UserError(
             f"the model {name_of(model)} is one of photographs, which come by -i alone",
-            hint="-i IMAGE or -i FOLDER; --split, --shard, --fast, --ensemble and single contrasts are for volumes",
+            hint="-i IMAGE or -i FOLDER; --split, --role, --shard, --fast, --ensemble, single contrasts: for volumes",
         )
     loaded = PhotoSynthesizer.load(model, have, choose(device))
     wanted = names(want, photographs=True)
@@ -144,10 +147,11 @@ def _tell(result: "Done | tuple[str, UserError]", quiet: bool, several: bool) ->
 def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, several: bool) -> None:
     """End the command: well, with a single one's failure, or with a table of those that failed."""
     from polycontrast.cli.tables import write_failures
-    from polycontrast.errors import EXIT_SOME_FAILED
+    from polycontrast.errors import EXIT_SOME_FAILED, CaseFault
 
     if failed and not several:
-        raise failed[0][1]
+        error = failed[0][1]
+        raise error.__cause__ if isinstance(error, CaseFault) and error.__cause__ else error
     table = write_failures(file, [(case, str(error).replace("\n", " ")) for case, error in failed])
     if table is not None:
         typer.echo(f"{len(failed)} of {number} cases failed: {table}", err=True)
@@ -156,7 +160,7 @@ def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, se
 
 def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role: str, shard: str) -> "list[Case]":
     from polycontrast.errors import UserError
-    from polycontrast.io.layout import Case, match_name
+    from polycontrast.io.layout import Case
     from polycontrast.workflows.cohort import cases_of
 
     if (source is None) == (not files):
@@ -166,11 +170,25 @@ def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role
         return cases_of(source, split, role)[first::step]
     if split is not None or shard != "0/1":
         raise UserError("--split and --shard choose among many cases", hint="give them by -i, or leave these out")
-    path = next(iter(files.values()))
+    ids = {path: _id_of(path) for path in files.values()}
+    if len(ids) < len(files):
+        raise UserError("one file for two contrasts", hint="give each contrast its own", path=next(iter(ids)))
+    named = {id_ for id_, known in ids.values() if known}
+    if len(named) > 1:
+        raise UserError(f"files of several cases: {', '.join(sorted(named))}", hint="give one case's, or all by -i")
+    return [Case(next(iter(ids.values()))[0], files, None, "files", "brats")]
+
+
+def _id_of(path: Path) -> tuple[str, bool]:
+    """The case that a file's name tells, and whether a convention says so; else the name itself, without extension."""
+    from polycontrast.io import formats
+    from polycontrast.io.layout import match_name
+
     match, row = match_name(path)
     # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.
-    told = match["case"] if match and row and row.name != "nnU-Net" else path.name.split(".")[0]
-    return [Case(told, files, None, "files", "brats")]
+    if match and row and row.name != "nnU-Net":
+        return match["case"], True
+    return path.name[: -len(formats.extension(path))] if formats.is_image(path) else path.name, False
 
 
 def _shard(text: str) -> tuple[int, int]:

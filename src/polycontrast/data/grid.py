@@ -122,15 +122,17 @@ def _overlap(
 
 
 def resize(slices: Array, shape: tuple[int, int]) -> Array:
-    """Resize the last two axes: by area where pixels grow (the paper's rule), by bicubic interpolation where they
-    shrink, kept inside the range of the input so that no overshoot is invented.
+    """Resize the last two axes: by area along which pixels grow (the paper's rule), then by bicubic interpolation along
+    which they shrink, kept inside the range of the input so that no overshoot is invented.
     """
-    if slices.shape[-2:] == shape:
+    height, width = slices.shape[-2:]
+    if (height, width) == shape:
         return slices
-    flat = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).reshape(-1, 1, *slices.shape[-2:])
-    if shape[0] <= slices.shape[-2]:
-        out = F.interpolate(flat, size=shape, mode="area")
-    else:
-        out = F.interpolate(flat, size=shape, mode="bicubic", align_corners=False)
-        out = out.clamp(flat.amin((2, 3), keepdim=True), flat.amax((2, 3), keepdim=True))
+    out = torch.from_numpy(np.ascontiguousarray(slices, dtype=np.float32)).reshape(-1, 1, height, width)
+    smaller = (min(shape[0], height), min(shape[1], width))
+    if smaller != (height, width):
+        out = F.interpolate(out, size=smaller, mode="area")
+    if smaller != shape:
+        low, high = out.amin((2, 3), keepdim=True), out.amax((2, 3), keepdim=True)
+        out = F.interpolate(out, size=shape, mode="bicubic", align_corners=False).clamp(low, high)
     return out.reshape(*slices.shape[:-2], *shape).numpy()

@@ -16,7 +16,7 @@ import polycontrast
 from polycontrast import pictures
 from polycontrast.contrasts import slug
 from polycontrast.data import grid, intensity
-from polycontrast.errors import UserError
+from polycontrast.errors import CaseFault, UserError
 from polycontrast.infer.flags import case_flags
 from polycontrast.infer.options import Synthetic
 from polycontrast.infer.sets import Model
@@ -72,7 +72,8 @@ def run_case(
         found += ("the model was trained on this case: its figures say nothing about new patients",)
     with ThreadPoolExecutor() as pool:  # packing and drawing take as long as a network on a fast machine
         jobs = [pool.submit(_write, files[name], made[name]) for name in todo]
-        jobs += [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, {n: made[n] for n in todo})]
+        shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
+        jobs += [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, shown)]
         for job in jobs:
             job.result()
     for name in todo:
@@ -103,7 +104,8 @@ def _confidence(part: Synthesizer, have: Sequence[str], name: str, file: Path) -
         return None
     return {
         "file": confidence_file(file).name,
-        "means": f"half the width of the {INTERVAL} % interval, in normalised units",
+        "means": f"half the width of the {INTERVAL} % interval, in normalised units"
+        + f" (measured without {' and '.join(part.options.chosen)})" * bool(part.options.chosen),
         "levels": {level: round(factor / levels[INTERVAL], 4) for level, factor in levels.items()},
     }
 
@@ -117,6 +119,12 @@ def _write(file: Path, image: Synthetic) -> None:
     nifti.write(file, image.array, image.geometry, description=image.description)
     if (width := image.confidence) is not None:
         nifti.write(beside, width.array, width.geometry, description=width.description)
+
+
+def _made_before(file: Path) -> Synthetic:
+    """A volume that was skipped, with its confidence map if it has one."""
+    image, beside = formats.read(file), confidence_file(file)
+    return Synthetic(image.array, image.geometry, confidence=formats.read(beside) if beside.exists() else None)
 
 
 def run_cohort(
@@ -144,10 +152,15 @@ def run_each(
             done.append(job())
             notify(done[-1])
         except Exception as error:  # whatever it is, the other cases go on and the reason is told
-            told = error if isinstance(error, UserError) else UserError(f"{type(error).__name__}: {error}")
-            failed.append((name, told))
+            failed.append((name, error if isinstance(error, UserError) else _fault(error)))
             notify(failed[-1])
     return done, failed
+
+
+def _fault(error: Exception) -> CaseFault:
+    told = CaseFault(f"{type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
 
 
 def volume_file(folder: Path, case: str, contrast: str) -> Path:

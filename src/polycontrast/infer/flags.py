@@ -20,7 +20,7 @@ Ranges = Mapping[str, Range]
 Typical = Mapping[str, Ranges]
 
 THICK_MM = 3.0
-_BORDER = 0.25
+_BACKGROUND = 0.25  # the share of it that may be other than 0
 _MOST = {"volume_ml": 2200.0, "gap": 0.18, "thin": 0.08}  # of any brain; beyond it, a skull is there
 _HEAD_ML = 500.0  # what is less is no head, and all of it may be thin
 _CLEARLY = 4.0  # how much likelier, as a logarithm, another contrast must be before a mix-up is told
@@ -60,7 +60,7 @@ def _found(volume: Volume, contrast: str, typical: Typical) -> dict[str, str]:
     array, spacing = grid.to_canonical(volume.array, affine), grid.canonical_spacing(affine)
     mask, usual = intensity.brain_mask([array]), typical.get(contrast, {})
     found = {"thick": text} if (text := _thick(max(spacing), usual)) else {}
-    if _border_filled(array) > _BORDER:
+    if _background_filled(array) > _BACKGROUND:
         return found | {"skull": f"the background is not zero: {_STRIP}"}
     if not mask.any():
         return found
@@ -86,10 +86,11 @@ def _thick(edge: float, usual: Ranges) -> str:
     return f"thick slices ({edge:.3g} mm): the models know about {known} mm; resample or acquire thinner slices"
 
 
-def _border_filled(array: Array) -> float:
-    """The share of non-zero voxels on the six faces of the volume."""
-    faces = [np.take(array, edge, axis=axis).ravel() for axis in range(3) for edge in (0, -1)]
-    return float(np.mean(np.concatenate(faces) != 0))
+def _background_filled(array: Array) -> float:
+    """The share of non-zero voxels along the twelve edges of the volume. A brain is round: cut to any slab, it fills
+    faces, but no edges."""
+    edges = [np.moveaxis(array, axis, 0)[:, i, j] for axis in range(3) for i in (0, -1) for j in (0, -1)]
+    return float(np.mean(np.concatenate(edges) != 0))
 
 
 def _skull(seen: Mapping[str, float], usual: Ranges) -> str:

@@ -48,7 +48,10 @@ def estimate(
     for array in raw:
         inside = grid.crop(array, box)
         fit = intensity.fit(inside, brain)
-        stack.append(fit.apply(inside, brain) if data.units == "volume" else np.where(brain, inside, np.float32(0)))
+        if data.units == "volume":
+            stack.append(fit.apply(inside, brain))
+        else:
+            stack.append(np.where(brain, np.maximum(inside, 0), np.float32(0)))  # as in training
     slices = np.stack(stack).transpose(3, 0, 1, 2)  # [Z, C, X, Y]
     small = to_units(grid.resize(grid.cut(slices, start, width), size), data.units)
     made, scales = _network(system, small, have, want, device, options)

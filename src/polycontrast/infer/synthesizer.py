@@ -90,6 +90,8 @@ class Synthesizer:
         if len(given) < len(images):
             raise UserError(f"two images of one contrast: {', '.join(images)}", hint="give each contrast once")
         wanted = self.check(given, want)
+        if not wanted:
+            raise UserError("nothing is left to make: every contrast is given", hint="name in `want` what to make")
         have = self.sources(given, wanted)
         check_same_grid(given)
         first = given[have[0]]

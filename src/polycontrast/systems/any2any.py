@@ -123,6 +123,13 @@ class Any2any(System):
                 "any2any learns from slabs of volumes in normalised units, every contrast of the same place",
                 hint='set units to "volume" and paired to true, without labels',
             )
+        if data.augmentation is not None or c.augmentation.gain:
+            raise UserError(
+                "any2any moves its images itself, and changes the look of what is given alone",
+                hint="set the data's augmentation to null and the system's gain to 0",
+            )
+        if len(c.widths) != len(c.blocks) or not c.widths:
+            raise UserError(f"{len(c.widths)} widths and {len(c.blocks)} blocks", hint="give each level one of both")
         check_shown(c.name, (*c.have, *c.want), data.contrasts)
         self._subsets = Subsets(c.name, c.have, c.want, c.favoured, c.favoured_share)
         self.config, self.have, self.want, self.made = c, c.have, c.want, data.made

@@ -42,18 +42,8 @@ def calibrate(
     Raises UserError if the model gives no scale, was trained on one of the cases, or is the shipped one by its name,
     and if no case has two of its contrasts.
     """
-    if runs.folder_of(run) != run:  # it belongs to the installation, and its intervals to it
-        hint = "give the folder of a run, or of a copy of the shipped model"
-        raise UserError("the shipped model is calibrated already", hint, runs.folder_of(run))
     model = synthesizer or Synthesizer.load(run)
-    if not isinstance(model.data, DataConfig):
-        raise UserError(_NO_SCALE.format(model.name), path=run)
-    if seen := [entry.id for entry in entries if entry.id in model.config.cases]:
-        raise UserError(
-            f"the model was trained on {seen[0]}{' and others' if len(seen) > 1 else ''}: it is surer of them",
-            hint="calibrate on a role that it has not seen",
-            path=run,
-        )
+    check(run, model, [entry.id for entry in entries])
     ratios: dict[str, list[Array]] = {}
     for entry, found in estimates(model, entries, threads):
         tell(f"{entry.id}: {len(found)} ways")
@@ -73,6 +63,21 @@ def calibrate(
     }
     write_json(run / "config.json", {**read_json(run / "config.json"), "confidence": confidence})
     return confidence
+
+
+def check(run: Path, model: Synthesizer, cases: Sequence[str]) -> None:
+    """UserError if a run, loaded as `model`, cannot be calibrated, or not on these cases."""
+    if runs.folder_of(run) != run:  # it belongs to the installation, and its intervals to it
+        hint = "give the folder of a run, or of a copy of the shipped model"
+        raise UserError("the shipped model is calibrated already", hint, runs.folder_of(run))
+    if not isinstance(model.data, DataConfig):
+        raise UserError(_NO_SCALE.format(model.name), path=run)
+    if seen := [case for case in cases if case in model.config.cases]:
+        raise UserError(
+            f"the model was trained on {seen[0]}{' and others' if len(seen) > 1 else ''}: it is surer of them",
+            hint="calibrate on a role that it has not seen",
+            path=run,
+        )
 
 
 def estimates(model: Synthesizer, entries: Sequence[Entry], threads: int) -> Iterator[tuple[Entry, dict[Way, Array]]]:

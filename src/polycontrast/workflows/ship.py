@@ -41,9 +41,11 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
     if split is not None:
         config["roles"] = read_roles(split)
     if calibrated is not None:
-        lender = runs.read_config(calibrated)
-        if lender.recipe.system != runs.read_config(run).recipe.system:
-            raise UserError("trained by another recipe", "lend the intervals of the same system", calibrated)
+        lender, own = runs.read_config(calibrated), runs.read_config(run).recipe
+        if (lender.recipe.system, lender.recipe.data) != (own.system, own.data):
+            raise UserError("trained by another recipe", "lend the intervals of the same system and data", calibrated)
+        if not lender.confidence:
+            raise UserError("no intervals to lend", "`polycontrast calibrate` makes them", calibrated)
         config["confidence"] = lender.confidence
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
