@@ -68,7 +68,6 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "no_geometry": system(augmentation=STILL),
     "flips_only": system(augmentation=replace(STILL, flip=0.5)),
     "likelihood": system(beta=0.0),
-    "l2": system(l2=2.0),
     "no_ssim": system(ssim=0.0),
     "no_lesion": system(lesion=0.0),
     "adversarial_003": system(adversarial=0.003),

@@ -32,7 +32,7 @@ TINY = Any2anyConfig(
     discriminator=OptimiserConfig(((0.0, 2e-4),)), segmenter=OptimiserConfig(((0.0, 1e-3),)),
 )  # fmt: skip
 DATA = DataConfig(size=32, min_area=2000.0, units="volume", slab=4, made=2, cropped=True, centred=True)
-EVERYTHING: dict[str, Any] = {"adversarial": 0.1, "seg": 0.5, "l2": 0.5}
+EVERYTHING: dict[str, Any] = {"adversarial": 0.1, "seg": 0.5}
 
 
 def recipe_of(name: str = "any2any", data: AnyData = DATA, **system: Any) -> Recipe:
@@ -54,7 +54,7 @@ class TestAny2anyWithAllPlayers(TestAny2any):
     recipe = recipe_of("any2any_players", replace(DATA, slab=3, made=1), beta=0.5, **EVERYTHING)
     names = {  # noqa: RUF012
         "all": {
-            *("g_loss", "g_laplace", "g_ssim", "g_l2", "g_relative", "g_seg"),
+            *("g_loss", "g_laplace", "g_ssim", "g_relative", "g_seg"),
             *("d_loss", "d_relative", "d_real_gp", "d_fake_gp"),
             *("s_loss", "s_real"),
         }
@@ -200,7 +200,6 @@ def test_voxels_of_the_lesion_weigh_more_and_background_nothing() -> None:
     [
         ({}, {"generator"}, {"g_laplace", "g_ssim"}),
         ({"ssim": 0.0}, {"generator"}, {"g_laplace"}),
-        ({"l2": 0.1}, {"generator"}, {"g_laplace", "g_ssim", "g_l2"}),
         ({"adversarial": 0.1}, {"generator", "discriminator"}, {"g_laplace", "g_ssim", "g_relative"}),
         ({"seg": 0.1}, {"generator", "segmenter"}, {"g_laplace", "g_ssim", "g_seg"}),
     ],
@@ -235,7 +234,6 @@ def test_the_losses_are_the_equations() -> None:
 
     expected = {
         "g_laplace": ((likelihood * b**0.5 * w).sum() / w.sum(), 1.0),
-        "g_l2": (((real - mean) ** 2 * w).sum() / w.sum(), 0.5),
         "g_ssim": (losses.ssim_loss(mean, real, w), 0.2),
         "g_relative": (above(on_real, on_fake), 0.1),
         "g_seg": (dice(scene.completed), 0.5),

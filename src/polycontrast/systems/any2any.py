@@ -7,7 +7,7 @@ slices come out of one pass, every voxel has a scale, and the critic is relativi
 zero-centred penalties on real and fake (R3GAN: Huang et al., NeurIPS 2024, equations 2 and 3).
 
     G: sum over voxels to be made of w (|real - mean| / b + log 2b) b^beta,   w = 1 + lesion in the lesion
-       + l2 E[w (real - mean)^2] + ssim (1 - SSIM) + seg Dice(S(completed), lesion)
+       + ssim (1 - SSIM) + seg Dice(S(completed), lesion)
        + adversarial E[softplus(D(real) - D(completed))]
     D: E[softplus(D(completed) - D(real))] + penalty / 2 (E|grad D(real)|^2 + E|grad D(completed)|^2)
     S: Dice(S(real), lesion)
@@ -65,7 +65,7 @@ _LOG_SCALE = (-6.0, 1.0)  # of b in normalised units: finer than noise, coarser 
 class Any2anyConfig:
     """have: what may be given, any subset; want: what can be made, of which what is given is left out.
 
-    favoured, favoured_share: a subset that is drawn as often as this beside all others. beta, l2, ssim, adversarial,
+    favoured, favoured_share: a subset that is drawn as often as this beside all others. beta, ssim, adversarial,
     penalty, lesion, seg: as in the equations. widths, blocks: the network's levels. critic_base, seg_base: the other
     players' widths.
     """
@@ -76,7 +76,6 @@ class Any2anyConfig:
     favoured: tuple[str, ...] = ("T2",)
     favoured_share: float = 0.4
     beta: float = 1.0
-    l2: float = 0.0
     ssim: float = 0.2
     adversarial: float = 0.0
     penalty: float = 1.0
@@ -190,8 +189,6 @@ class Any2any(System):
     def _generator(self, scene: Scene) -> dict[str, Term]:
         c, mean, real, weight = self.config, scene.mean, scene.real, scene.weight
         terms = {"g_laplace": Term(losses.laplace(mean, scene.log_scale, real, weight, c.beta))}
-        if c.l2:
-            terms["g_l2"] = Term(losses.weighted((mean - real) ** 2, weight), c.l2)
         if c.ssim:
             terms["g_ssim"] = Term(losses.ssim_loss(mean, real, weight), c.ssim)
         if c.adversarial:
