@@ -64,6 +64,7 @@ SHOWN = (
 Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "base": lambda r: r,
+    "again": settings(seed=1),  # how far two runs of one recipe lie apart
     "no_appearance": system(appearance=PLAIN),
     "no_geometry": system(augmentation=STILL),
     "flips_only": system(augmentation=replace(STILL, flip=0.5)),
