@@ -162,6 +162,12 @@ def test_a_single_file_is_a_case_by_its_name(call: Call, run: Path, tmp_path: Pa
     assert made(tmp_path / "out") == [f"{case}_flair_synth.nii.gz"]
 
 
+def test_files_in_folders_of_their_own_are_one_case(call: Call, run: Path, tmp_path: Path) -> None:
+    files = [tiny.write(tmp_path / name / f"{name}.nii.gz", tiny.images(0)[0][name]) for name in ("t2", "t1")]
+    arguments = ("synth", "--model", run, "--t2", files[0], "--t1", files[1], "-o", tmp_path / "out")
+    assert call(*arguments, "--want", "flair").code == 0
+
+
 def test_a_phantom_with_its_skull_is_made_but_flagged(call: Call, run: Path, tmp_path: Path) -> None:
     head = phantom.make(1, (60, 60, 40), 3.5, contrasts=("T2",), skull=True)
     file = tmp_path / "head_t2.nii.gz"

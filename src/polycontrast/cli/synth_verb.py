@@ -170,24 +170,25 @@ def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role
         return cases_of(source, split, role)[first::step]
     if split is not None or shard != "0/1":
         raise UserError("--split and --shard choose among many cases", hint="give them by -i, or leave these out")
-    ids = {path: _id_of(path) for path in files.values()}
-    if len(ids) < len(files):
-        raise UserError("one file for two contrasts", hint="give each contrast its own", path=next(iter(ids)))
-    named = {id_ for id_, known in ids.values() if known}
+    paths = list(files.values())
+    if len(set(paths)) < len(paths):
+        raise UserError("one file for two contrasts", hint="give each contrast its own", path=paths[0])
+    named = {told for told, sure in map(_id_of, paths) if sure}
     if len(named) > 1:
         raise UserError(f"files of several cases: {', '.join(sorted(named))}", hint="give one case's, or all by -i")
-    return [Case(next(iter(ids.values()))[0], files, None, "files", "brats")]
+    return [Case(_id_of(paths[0])[0], files, None, "files", "brats")]
 
 
 def _id_of(path: Path) -> tuple[str, bool]:
-    """The case that a file's name tells, and whether a convention says so; else the name itself, without extension."""
+    """The case that a path tells by a convention, else by its own name; and whether a convention finds it in the name
+    itself, not in a folder's."""
     from polycontrast.io import formats
     from polycontrast.io.layout import match_name
 
     match, row = match_name(path)
     # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.
     if match and row and row.name != "nnU-Net":
-        return match["case"], True
+        return match["case"], match.start("case") > match.string.rfind("/")
     return path.name[: -len(formats.extension(path))] if formats.is_image(path) else path.name, False
 
 
