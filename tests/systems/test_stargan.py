@@ -304,6 +304,7 @@ def test_a_preview_claims_no_real_image_that_its_cohort_lacks(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains for minutes, and a busy machine takes twice as long
 def test_a_contrast_that_only_the_second_cohort_has_is_made_for_a_case_of_the_first(tmp_path: Path) -> None:
     """Trained for a minute, for an unseen patient: nearer to the true PD than the T2 it was made of, and more alike."""
     shape, spacing = (32, 32, 23), 7.0
