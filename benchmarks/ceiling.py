@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import fresh, machine, table
-from polycontrast.device import has_bfloat16
+from polycontrast.precision import has_bfloat16
 
 SHAPES = ((8, 64, 128), (8, 256, 32))  # batch, channels in and out, edge
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -23,12 +23,12 @@ import polycontrast
 from common import QUICK_RECIPE, fresh, machine, memory, table
 from polycontrast import config, recipes
 from polycontrast.data import phantom
-from polycontrast.device import has_bfloat16
 from polycontrast.infer.cohort import run_case
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.files import write_json
 from polycontrast.io.layout import Case, find_cases
+from polycontrast.precision import has_bfloat16
 from polycontrast.train import checkpoint
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.loop import Trainer

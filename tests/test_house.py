@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "polycontrast"
 # From the ground up: a room imports only from rows above its own, or from itself.
 ROWS = (
     ("errors", "weights", "__version__"),
-    ("contrasts", "config", "device"),
+    ("contrasts", "config", "device", "precision"),
     ("io",),
     ("pictures",),
     ("data",),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polycontrast import device, recipes
+from polycontrast import precision, recipes
 from polycontrast.io.files import write_json
 
 from .. import tiny
@@ -82,7 +82,7 @@ def test_what_cannot_be_trained_is_refused(call: Call, small: str, cohort: Path,
 def test_a_precision_that_the_device_only_imitates_is_refused(
     call: Call, small: str, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: False)
     arguments = ("--recipe", small, "--data", cohort, "-o", tmp_path / "run", "--precision", "bfloat16", "-q")
     refused(call("train", *arguments), "cpu only imitates bfloat16")
     assert not (tmp_path / "run").exists()

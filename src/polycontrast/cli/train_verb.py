@@ -146,8 +146,8 @@ def _override(
     precision: str | None,
     device: "torch.device",
 ) -> "Recipe":
-    from polycontrast.device import has_bfloat16
     from polycontrast.errors import UserError
+    from polycontrast.precision import has_bfloat16
     from polycontrast.recipes.base import BFLOAT16
 
     train = recipe.train

@@ -15,7 +15,6 @@ from polycontrast import runs
 from polycontrast.contrasts import canonical, canonical_set
 from polycontrast.data import grid, intensity
 from polycontrast.data.configs import PatchConfig, PhotoConfig
-from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.infer import slices, tiling
 from polycontrast.infer.inputs import Image, as_volume
@@ -23,6 +22,7 @@ from polycontrast.infer.loading import load_system
 from polycontrast.infer.options import Options, Synthetic
 from polycontrast.io.checks import check_same_grid
 from polycontrast.io.volume import Array, Volume
+from polycontrast.precision import has_bfloat16
 from polycontrast.recipes import way_of
 from polycontrast.runs import RunConfig
 from polycontrast.systems.base import System

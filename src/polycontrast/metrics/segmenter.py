@@ -26,13 +26,13 @@ from polycontrast.data import augment, grid
 from polycontrast.data.augment import Augmentation
 from polycontrast.data.intensity import Mask
 from polycontrast.data.patches import resample, ways
-from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.io.files import atomic_write, read_json, write_json
 from polycontrast.io.labels import REGIONS
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Array
 from polycontrast.metrics.reference import Real, Spacing, load
+from polycontrast.precision import has_bfloat16
 
 WEIGHTS, TOLD = "weights.safetensors", "segmenter.json"
 RULES = 1  # raise when what a segmenter is trained on, or how, changes

@@ -19,10 +19,8 @@ patient then has: given contrasts as they are, the others as made. S never sees 
 way to please it is an image on which a segmenter of real images finds the lesion.
 
 Augmentation is drawn here, not by the data set: shape moves all contrasts alike, appearance changes what is given
-alone. A term of weight 0 is not computed, and its player does not exist.
-
-Recipes train in bfloat16. At synthesis nothing depends on the rest of a batch and hardly on the size of an image: there
-is no norm. bfloat16 is used there too where the device is made for it.
+alone. A term of weight 0 is not computed, and its player does not exist. Recipes train and synthesise in bfloat16 where
+the device is made for it. There is no norm: nothing depends on the rest of a batch, and hardly on an image's size.
 """
 
 from collections.abc import Sequence
@@ -65,9 +63,8 @@ _LOG_SCALE = (-6.0, 1.0)  # of b in normalised units: finer than noise, coarser 
 class Any2anyConfig:
     """have: what may be given, any subset; want: what can be made, of which what is given is left out.
 
-    favoured, favoured_share: a subset that is drawn as often as this beside all others. beta, ssim, adversarial,
-    penalty, lesion, seg: as in the equations. widths, blocks: the network's levels. critic_base, seg_base: the other
-    players' widths.
+    favoured, favoured_share: a subset drawn as often as this beside all others. beta, ssim, adversarial, penalty,
+    lesion, seg: as in the equations. widths, blocks: of the levels. critic_base, seg_base: the other players' widths.
     """
 
     name: Literal["any2any"] = "any2any"
@@ -123,10 +120,8 @@ class Any2any(System):
                 hint='set units to "volume" and paired to true, without labels',
             )
         if data.augmentation is not None or c.augmentation.gain:
-            raise UserError(
-                "any2any moves its images itself, and changes the look of what is given alone",
-                hint="set the data's augmentation to null and the system's gain to 0",
-            )
+            hint = "set the data's augmentation to null and the system's gain to 0"
+            raise UserError("any2any moves its images itself, and changes the look of what is given alone", hint)
         if len(c.widths) != len(c.blocks) or not c.widths:
             raise UserError(f"{len(c.widths)} widths and {len(c.blocks)} blocks", hint="give each level one of both")
         check_shown(c.name, (*c.have, *c.want), data.contrasts)

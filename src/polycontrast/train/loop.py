@@ -22,10 +22,10 @@ from polycontrast import config, recipes, systems
 from polycontrast.data import Source, descriptors, open_dataset
 from polycontrast.data.batches import Batch, Dataset, Units
 from polycontrast.data.resident import resident
-from polycontrast.device import has_bfloat16
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
+from polycontrast.precision import has_bfloat16
 from polycontrast.recipes import Recipe
 from polycontrast.runs import find
 from polycontrast.systems.base import Phase, SampleRng, Step, System
