@@ -47,8 +47,8 @@ def run(
     want: Annotated[
         str | None,
         typer.Option(
-            help="Contrasts to make, as t1,t1ce,flair, none of which is then used as an input; by default all that a case "
-            "lacks. Of photographs the side or attributes, as Young,Smiling."
+            help="Contrasts to make, as t1,t1ce,flair, none of which is then used as an input; by default all that "
+            "a case lacks. Of photographs the side or attributes, as Young,Smiling."
         ),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
