@@ -61,6 +61,7 @@ SHOWN = (
     *(f"{of} {frequency}" for of in ("power", "ring correlation") for frequency in FREQUENCIES),
     "error in the least confident tenth",
 )
+WAYS = ("", "fast", "ensemble", "raw")  # of synthesis
 Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "base": lambda r: r,
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="pixels across the frame: fewer than the recipe's for a small machine")
     parser.add_argument("--patients", type=int, default=12, help="the first of the role train")
     parser.add_argument("--have", default="t2")
-    parser.add_argument("--as", dest="how", choices=("", "fast", "ensemble", "raw"), default="")
+    parser.add_argument("--as", dest="how", choices=WAYS, default="")
     a = parser.parse_args()
     keep_memory()
     if a.step == "table":
@@ -141,7 +142,7 @@ def tabled(out: Path) -> str:
         return "nothing was judged"
     means, gains = [], []
     for name, file in found.items():
-        rows, base = read_json(file), file.parents[1] / "base" / file.name
+        rows, base = read_json(file), usual_of(file)
         usual = read_json(base) if base.exists() and base != file else {}
         for contrast in CONTRASTS:
             values = {key: of(rows, rows, contrast, key) for key in SHOWN}
@@ -153,6 +154,13 @@ def tabled(out: Path) -> str:
     if gains := [row for row in gains if row[2] != "-"]:
         tables.append(table(["minus base", "contrast", *GAINED], gains))
     return "\n".join(tables)
+
+
+def usual_of(file: Path) -> Path:
+    """What a variant is compared with: the base judged alike, or, of the base itself, without the option."""
+    base, options = file.parents[1] / "base", [f"_{how}" for how in WAYS if how]
+    own = [option for option in options if file.parent == base and file.stem.endswith(option)]
+    return base / (file.stem.removesuffix(own[0]) + file.suffix if own else file.name)
 
 
 def of(rows: Rows, others: Rows, contrast: str, measure: str) -> list[float | None]:

@@ -1,5 +1,6 @@
 """Options that change what is computed are refused where they would change nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from polycontrast.recipes import Recipe
 from .. import models, tiny
 from .conftest import volume
 
-T2 = {"T2": volume((24, 24, 6), tiny.LPS)}
+T2 = {"T2": volume((24, 24, 24), tiny.LPS * [1, 1, 0.2, 1])}  # slices of 1 mm
 
 
 def test_each_option_changes_what_is_made(tmp_path: Path) -> None:
@@ -29,14 +30,19 @@ def test_a_set_hands_them_to_its_members(tmp_path: Path) -> None:
     folder = models.make_set(tmp_path / "set", [tiny.pairwise(want="T1"), tiny.pairwise(want="FLAIR")])
     plain, both = load(folder)(T2), load(folder, options=Options(ensemble=True))(T2)
     assert all(np.abs(both[name].array - plain[name].array).max() > 0 for name in plain)
-    with pytest.raises(UserError, match="--fast does nothing with the model t2_to_t1, which sees a square field"):
+
+
+def test_a_set_of_which_one_member_knows_no_such_thing_is_refused(tmp_path: Path) -> None:
+    by_maximum = replace(tiny.pairwise(), data=replace(tiny.pairwise().data, units="slice-max"))
+    folder = models.make_set(tmp_path / "set", [tiny.pairwise(want="FLAIR"), by_maximum])
+    with pytest.raises(UserError, match="--fast does nothing with the model t2_to_t1, which sees every slice in units"):
         load(folder, options=Options(fast=True))
 
 
 @pytest.mark.parametrize(
     ("recipe", "options", "words"),
     [
-        (tiny.recipe(), Options(fast=True), "--fast does nothing .* a square field of one size"),
+        (tiny.recipe(), Options(fast=True), "--fast does nothing .* every slice in units of its own"),
         (recipes.recipe("dai3d_small"), Options(fast=True), "--fast does nothing .* 3-D patches"),
         (recipes.recipe("dai3d_small"), Options(ensemble=True), "--ensemble does nothing .* 3-D patches"),
     ],

@@ -5,6 +5,7 @@
 <case>_t1_synth.json          the sidecar, written last: where it is, the others are whole and belong to it
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -70,10 +71,10 @@ def run_case(
     found = tuple(case_flags(read, usual))
     if any(case.id in part.config.cases for part, _ in model.parts(todo)):
         found += ("the model was trained on this case: its figures say nothing about new patients",)
-    with ThreadPoolExecutor() as pool:  # packing and drawing take as long as a network on a fast machine
-        jobs = [pool.submit(_write, files[name], made[name]) for name in todo]
-        shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
-        jobs += [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, shown)]
+    shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # together they take as long as a fast network
+        jobs = [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, shown)]  # the longest first
+        jobs += [pool.submit(_write, files[name], made[name]) for name in todo]
         for job in jobs:
             job.result()
     for name in todo:

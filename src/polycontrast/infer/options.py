@@ -11,8 +11,8 @@ Estimate = tuple[Array, Array | None]  # an image and its scale, if the system g
 
 @dataclass(frozen=True)
 class Options:
-    """fast: on a coarser grid, for models that see no more than the brain. ensemble: the mean of the image and of what
-    is made of the mirrored input, at twice the time."""
+    """fast: slabs 6 mm apart, and between them slices that are interpolated, guided by what is given (`between.py`).
+    ensemble: the mean of the image and of what is made of the mirrored input, at twice the time."""
 
     fast: bool = False
     ensemble: bool = False
@@ -25,12 +25,12 @@ class Options:
     def check(self, data: DataConfig | PatchConfig, model: str) -> None:
         """UserError for an option that would do nothing with a model of such data."""
         useless = {
-            "fast": not (isinstance(data, DataConfig) and data.cropped),
+            "fast": data.units != "volume" or isinstance(data, PatchConfig),
             "ensemble": not isinstance(data, DataConfig),
         }
         for name in self.chosen:
             if useless[name]:
-                sees = "3-D patches" if isinstance(data, PatchConfig) else "a square field of one size"
+                sees = "3-D patches" if isinstance(data, PatchConfig) else "every slice in units of its own"
                 raise UserError(f"--{name} does nothing with the model {model}, which sees {sees}", hint="leave it out")
 
 

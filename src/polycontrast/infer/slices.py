@@ -13,13 +13,15 @@ from polycontrast.data.configs import DataConfig
 from polycontrast.data.intensity import Mask
 from polycontrast.data.slabs import to_units
 from polycontrast.errors import UserError
+from polycontrast.infer import between
+from polycontrast.infer.between import Indices
 from polycontrast.infer.options import Estimate, Options
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
 _BATCH = 8  # slices made at a time: bounds memory
 _EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, the PSNR of some falls by 0.2 dB
-_COARSER = 1.5  # the pixel's edge, times a model's own, where it has to be fast
+_APART = 6.0  # mm from one slab to the next where it has to be fast
 _LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
 _BACKGROUND = -1.0  # in the system's units, of either kind
 Pair = tuple[int, int]
@@ -43,32 +45,47 @@ def estimate(
     assert isinstance(data, DataConfig)
     box = grid.bounding_box(mask)
     brain = grid.crop(mask, box)  # from here on nothing is computed, or even looked at, that lies beyond it
-    start, width, size = _window(system, data, box, mask.shape, spacing, options)
+    start, width, size = _window(system, data, box, mask.shape, spacing)
     stack = []
     for array in raw:
-        inside = grid.crop(array, box)
-        fit = intensity.fit(inside, brain)
+        cut = grid.crop(array, box)
+        fit = intensity.fit(cut, brain)
         if data.units == "volume":
-            stack.append(fit.apply(inside, brain))
+            stack.append(fit.apply(cut, brain))
         else:
-            stack.append(np.where(brain, np.maximum(inside, 0), np.float32(0)))  # as in training
+            stack.append(np.where(brain, np.maximum(cut, 0), np.float32(0)))  # as in training
     slices = np.stack(stack).transpose(3, 0, 1, 2)  # [Z, C, X, Y]
     small = to_units(grid.resize(grid.cut(slices, start, width), size), data.units)
-    made, scales = _network(system, small, have, want, device, options)
+    firsts = _firsts(len(small), data.made, spacing[2], options.fast)
+    known, made, scales = _network(system, small, firsts, have, want, device, options)
+    inside = brain.transpose(2, 0, 1)  # [Z, X, Y]
 
     def placed(image: Array) -> Array:
-        large = grid.paste(grid.resize(image, width), start, width, brain.shape[:2])
-        return large.transpose(1, 2, 0) * brain
+        """[K, X, Y] in pixels -> in voxels of the box."""
+        large: Array = grid.paste(grid.resize(image, width), start, width, brain.shape[:2]) * inside[known]
+        return large
 
-    found = {}
-    for i, name in enumerate(want):
-        gain, offset = units[name]
-        image = placed(gain * made[:, i] + offset)
-        if data.centred:
-            image = _centred(image, brain)
-        scale = None if scales is None else grid.uncrop(placed(abs(gain) * scales[:, i]), box, mask.shape)
-        found[name] = (grid.uncrop(image, box, mask.shape), scale)
-    return found
+    gains = [units[name] for name in want]
+    images = [placed(gain * made[:, i] + offset) for i, (gain, offset) in enumerate(gains)]
+    widths = [] if scales is None else [placed(abs(gain) * scales[:, i]) for i, (gain, _) in enumerate(gains)]
+    if len(known) < len(inside):
+        images, widths = between.guided(images, widths, known, slices.swapaxes(0, 1), inside, spacing[:2])
+    if data.centred:
+        images = [_centred(image, inside) for image in images]
+
+    def whole(image: Array) -> Array:
+        """[Z, X, Y] in the box -> [X, Y, Z] of the volume."""
+        return grid.uncrop(image.transpose(1, 2, 0), box, mask.shape)
+
+    return {name: (whole(images[i]), whole(widths[i]) if widths else None) for i, name in enumerate(want)}
+
+
+def _firsts(depth: int, made: int, thickness: float, fast: bool) -> Indices:
+    """Where the slices that each slab makes begin: side by side; where it has to be fast, apart."""
+    apart = max(made, round(_APART / thickness))
+    if not fast or apart == made or depth <= made:
+        return np.arange(0, depth, made)
+    return np.linspace(0, depth - made, math.ceil((depth - made) / apart) + 1).round().astype(int)
 
 
 def _window(
@@ -77,7 +94,6 @@ def _window(
     box: grid.Box,
     shape: tuple[int, ...],
     spacing: tuple[float, float, float],
-    options: Options,
 ) -> Window:
     """The part of every slice that the network sees, from the box's corner: the recipe's frame, or no more than the
     brain needs; a UserError for voxels too small for a head, or a brain too large for one."""
@@ -89,7 +105,7 @@ def _window(
     widest = max((high - low) * edge for (low, high), edge in zip(box, spacing[:2], strict=False))
     if widest > _LARGEST * data.extent:
         raise UserError(f"a brain {widest:.0f} mm wide", hint="does the header give lengths in another unit than mm?")
-    pixel = data.extent / data.size * (_COARSER if options.fast else 1)
+    pixel = data.extent / data.size
     start, width, size = [], [], []
     for (low, high), edge in zip(box, spacing[:2], strict=False):
         pixels = (high - low) * edge + 2 * _EDGE
@@ -108,22 +124,31 @@ def _centred(image: Array, mask: Mask) -> Array:
 
 @torch.inference_mode()
 def _network(
-    system: System, slices: Array, have: Sequence[str], want: Sequence[str], device: torch.device, options: Options
-) -> tuple[Array, Array | None]:
-    """[Z, len(have), X, Y] in the system's units -> [Z, len(want), X, Y], and the scales."""
+    system: System,
+    slices: Array,
+    firsts: Indices,
+    have: Sequence[str],
+    want: Sequence[str],
+    device: torch.device,
+    options: Options,
+) -> tuple[Indices, Array, Array | None]:
+    """[Z, len(have), X, Y] in the system's units -> which slices (K of them) come out of slabs that make theirs from
+    `firsts` on; these [K, len(want), X, Y]; and the scales."""
     data = system.data
     assert isinstance(data, DataConfig)
-    depth, made, each = len(slices), data.made, max(1, _BATCH // data.made)
-    around = ((data.first, data.first + -depth % made), (0, 0), (0, 0), (0, 0))
+    made, each = data.made, max(1, _BATCH // data.made)
+    around = ((data.first, data.first + made - 1), (0, 0), (0, 0), (0, 0))
     padded = torch.from_numpy(np.pad(slices, around, constant_values=_BACKGROUND))
-    slabs = padded.unfold(0, data.slab, made).movedim(-1, 2)  # [groups, C, K, X, Y]
+    slabs = padded.unfold(0, data.slab, 1).movedim(-1, 2)  # [first slice, C, K, X, Y]
     parts = [
-        _estimate(system, slabs[first : first + each].to(device), have, want, options.ensemble)
-        for first in range(0, len(slabs), each)
+        _estimate(system, slabs[at].to(device), have, want, options.ensemble)
+        for at in torch.from_numpy(firsts).split(each)
     ]
+    at, order = np.unique((firsts[:, None] + np.arange(made)).ravel(), return_index=True)
+    known = order[at < len(slices)]
     scales = [_in_order(scale) for _, scale in parts if scale is not None]
     images = np.concatenate([_in_order(image) for image, _ in parts])
-    return images[:depth], np.concatenate(scales)[:depth] if scales else None
+    return at[at < len(slices)], images[known], np.concatenate(scales)[known] if scales else None
 
 
 def _estimate(
