@@ -24,6 +24,7 @@ from common import QUICK_RECIPE, fresh, machine, memory, table
 from polycontrast import config, recipes
 from polycontrast.data import phantom
 from polycontrast.infer.cohort import run_case
+from polycontrast.infer.options import Options
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.files import write_json
@@ -64,10 +65,10 @@ def prepare(folder: Path, recipe: str, quick: bool) -> None:
     write_json(folder / "run" / "config.json", described)
 
 
-def measure(folder: Path, bfloat16: bool, repeats: int) -> Measured:
+def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     """Load the model once, then read, synthesise and write the case so often; memory is that of these alone."""
     start = time.perf_counter()
-    synthesizer = Synthesizer.load(folder / "run")
+    synthesizer = Synthesizer.load(folder / "run", options=Options(fast=fast))
     load = time.perf_counter() - start
     synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers if bfloat16 else ())
     network = _timed_network(synthesizer)
@@ -144,14 +145,15 @@ def _median(measured: Measured, stage: str) -> float:
     return statistics.median(measured.stages[stage])
 
 
-def _column(process: Executor, folder: Path, bfloat16: bool, repeats: int) -> Measured:
-    return process.submit(measure, folder, bfloat16, repeats).result()
+def _column(process: Executor, folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
+    return process.submit(measure, folder, bfloat16, fast, repeats).result()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", default="tcmgan")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--fast", action="store_true", help="as `synth --fast` does it")
     parser.add_argument("--quick", action="store_true", help="a tiny phantom and system, once: shows that it works")
     a = parser.parse_args()
     recipe, repeats = (QUICK_RECIPE, 1) if a.quick else (a.recipe, a.repeats)
@@ -165,8 +167,9 @@ def main() -> None:
         native = a.quick or has_bfloat16(torch.device("cpu"))  # a machine that imitates it takes minutes a volume
         for precision in ("float32", "bfloat16") if native else ("float32",):
             with fresh(keeps_memory=True) as process:
-                columns[precision] = _column(process, Path(name), precision == "bfloat16", repeats)
-    print(report(columns, ceiling.ceiling(speeds), f"{recipe}, one {'small ' if a.quick else ''}phantom"))
+                columns[precision] = _column(process, Path(name), precision == "bfloat16", a.fast, repeats)
+    title = f"{recipe}{' --fast' if a.fast else ''}, one {'small ' if a.quick else ''}phantom"
+    print(report(columns, ceiling.ceiling(speeds), title))
 
 
 if __name__ == "__main__":
