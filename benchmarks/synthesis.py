@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", default="tcmgan")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--fast", action="store_true", help="as `synth --fast` does it")
+    parser.add_argument("--fast", action="store_true", help="as `synth --fast` does it; with --recipe any2any, say")
     parser.add_argument("--quick", action="store_true", help="a tiny phantom and system, once: shows that it works")
     a = parser.parse_args()
     recipe, repeats = (QUICK_RECIPE, 1) if a.quick else (a.recipe, a.repeats)

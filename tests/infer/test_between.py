@@ -12,7 +12,7 @@ from polycontrast.io.volume import Array
 
 from .conftest import brain
 
-SHAPE, SPACING = (26, 21, 25), (2.0, 2.0)
+SHAPE, SPACING = (26, 21, 25), (2.0, 3.0)
 KNOWN = np.array([0, 1, 8, 9, 16, 17, 23, 24])
 MASK = (brain(SHAPE) != 0).transpose(2, 0, 1)
 WHERE = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in MASK.shape), indexing="ij")).astype(np.float32)
@@ -69,6 +69,15 @@ def test_brain_where_no_known_slice_has_any_gets_what_lies_around_it() -> None:
     image = np.where(MASK, np.float32(0.7), np.float32(0))
     found = filled(image, texture(0), known=np.array([2, 22]))
     np.testing.assert_allclose(found[MASK], 0.7, atol=1e-3)
+
+
+def test_a_bright_vessel_in_no_known_slice_does_not_leave_the_range_of_what_is_known() -> None:
+    guide = texture(6)
+    image = (0.9 - 0.8 * guide) * MASK
+    guide[12, 12:15, 10:13] = 8.0
+    found = filled(image, guide)
+    assert image[KNOWN].min() - 1e-5 <= found.min()
+    assert found.max() <= image[KNOWN].max() + 1e-5
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -59,7 +59,7 @@ def run(
         typer.Option(
             "--fast",
             help="Compute slabs 6 mm apart, and fill in the slices between, guided by what is given: half of the time "
-            "for slices of 1 mm, the same for 3 mm.",
+            "for slices of 1 mm, no gain for 3 mm.",
         ),
     ] = False,
     ensemble: Annotated[

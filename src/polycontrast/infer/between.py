@@ -1,8 +1,9 @@
 """The slices between those that a network made, guided by what is given there.
 
 A guided filter (He, Sun and Tang, TPAMI 2013) across slices. Around every pixel of a slice that was made, it is taken
-for a linear function of what is given (their equations 3, 5 and 6, in windows of the brain). From slice to slice slopes
-and offsets change slowly, and are interpolated; detail comes from what is given, which is there in every slice.
+for a linear function of what is given (slopes by their equation 5, in windows of the brain). Between slices the slopes
+are interpolated, and so is, pixel by pixel, what they do not explain: made slices stay as they are, and detail between
+them comes from what is given, which is there in every slice.
 """
 
 from collections.abc import Sequence
@@ -82,7 +83,8 @@ def guided(
         for slope, guide, mean, whole in zip(slopes, here, means, guides, strict=True):
             offset -= slope * np.where(inside, guide, mean)
             found += everywhere(slope) * whole
-        return (found + everywhere(offset)) * mask
+        found += everywhere(offset)  # within what is known: of a vessel in no made slice a slope may know too much
+        return found.clip(image[inside].min(), image[inside].max()) * mask
 
     def alone(scale: Array) -> Array:
         return everywhere(np.where(inside, scale, around(scale))) * mask

@@ -82,7 +82,7 @@ def estimate(
 
 def _firsts(depth: int, made: int, thickness: float, fast: bool) -> Indices:
     """Where the slices that each slab makes begin: side by side; where it has to be fast, apart."""
-    apart = max(made, round(_APART / thickness))
+    apart = max(made, int(_APART / thickness + 0.01))
     if not fast or apart == made or depth <= made:
         return np.arange(0, depth, made)
     return np.linspace(0, depth - made, math.ceil((depth - made) / apart) + 1).round().astype(int)

@@ -90,7 +90,7 @@ def _model(
     tell: Callable[[str], None],
     progress: bool,
 ) -> Synthesizer:
-    """The shipped model, where it is fast; or one trained on the phantoms."""
+    """The shipped model, with `--fast`; or one trained on the phantoms."""
     if recipe is None:
         return Synthesizer.load(SHIPPED, device, Options(fast=True))
     entries = cached_cases(phantoms, split, recipe.train.role, recipe.data.contrasts, out / "cache", quiet=True)
