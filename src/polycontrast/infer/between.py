@@ -28,7 +28,7 @@ def interpolate(values: Array, known: Indices, depth: int) -> Array:
     lower = (upper - 1).clip(0)
     share = ((at - known[lower]) / np.maximum(known[upper] - known[lower], 1)).clip(0, 1).astype(values.dtype)
     mixed = np.empty((depth, *values.shape[1:]), values.dtype)
-    for z, s in enumerate(share):  # slice by slice: three times as fast as by fancy indices
+    for z, s in enumerate(share):  # slice by slice: fancy indices would copy both neighbours whole
         mixed[z] = values[lower[z]] * (1 - s) + values[upper[z]] * s
     return mixed
 
@@ -62,23 +62,24 @@ def guided(
     def everywhere(values: Array) -> Array:
         return interpolate(values * brain, known, len(mask)) / sure
 
-    def around(image: Array) -> Array:
-        """Its local mean; where no brain is near, its mean."""
-        return np.where(near, local(image), image[inside].mean())
+    def beyond(image: Array, mean: Array) -> Array:
+        """The image, outside the brain its local mean; where no brain is near, its mean."""
+        return np.where(inside, image, np.where(near, mean, image[inside].mean()))
 
     means = [local(guide) for guide in here]
 
-    def covariances(image: Array) -> Array:
-        """Of an image with every guide, at all pixels near the brain: [N, C]."""
-        mean = local(image)
+    def covariances(image: Array, mean: Array) -> Array:
+        """Of an image, whose local mean this is, with every guide, at all pixels near the brain: [N, C]."""
         return np.stack([(local(image * g) - mean * m)[near] for g, m in zip(here, means, strict=True)], -1)
 
-    variances = np.stack([covariances(guide) for guide in here], -1) + _FLAT * np.eye(len(here), dtype=np.float32)
+    variances = np.stack([covariances(g, m) for g, m in zip(here, means, strict=True)], -1)
+    variances += _FLAT * np.eye(len(here), dtype=np.float32)
 
     def filled(image: Array) -> Array:
+        middle = local(image)
         slopes = np.zeros_like(here)
-        slopes[:, near] = np.linalg.solve(variances, covariances(image)[..., None])[..., 0].T
-        offset = np.where(inside, image, around(image))
+        slopes[:, near] = np.linalg.solve(variances, covariances(image, middle)[..., None])[..., 0].T
+        offset = beyond(image, middle)
         found = np.zeros(mask.shape, np.float32)
         for slope, guide, mean, whole in zip(slopes, here, means, guides, strict=True):
             offset -= slope * np.where(inside, guide, mean)
@@ -87,6 +88,6 @@ def guided(
         return found.clip(image[inside].min(), image[inside].max()) * mask
 
     def alone(scale: Array) -> Array:
-        return everywhere(np.where(inside, scale, around(scale))) * mask
+        return everywhere(beyond(scale, local(scale))) * mask
 
     return [filled(image * inside) for image in images], [alone(scale * inside) for scale in scales]
