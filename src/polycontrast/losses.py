@@ -110,8 +110,9 @@ def ssim_loss(image: Tensor, truth: Tensor, weight: Tensor, window: int = 7, spa
     shape = image.shape
     x, y = (t.reshape(-1, 1, *shape[-2:]) for t in (image, truth))
 
-    def local(t: Tensor) -> Tensor:
-        return F.avg_pool2d(t, window, 1, window // 2, count_include_pad=False)
+    def local(t: Tensor) -> Tensor:  # along one axis, then the other: a GPU reads every pixel of a window otherwise
+        rows = F.avg_pool2d(t, (window, 1), 1, (window // 2, 0), count_include_pad=False)
+        return F.avg_pool2d(rows, (1, window), 1, (0, window // 2), count_include_pad=False)
 
     mx, my = local(x), local(y)
     vx, vy, vxy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my

@@ -236,6 +236,22 @@ def test_a_picture_that_fails_stops_no_training(
     assert said == ["no picture after 12 images: no room"]
 
 
+def test_training_keeps_cudnn_on(entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a GPU's convolutions take ten times as long, and nothing tells."""
+    on: list[bool] = []
+    step = Trainer.step
+
+    def noting(trainer: Trainer, batch: Batch) -> dict[str, float]:
+        on.append(torch.backends.cudnn.enabled)
+        return step(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "step", noting)
+    monkeypatch.setattr(loop, "_draw", lambda *_: None)
+    train(tiny.recipe(images=4), entries, tmp_path / "run", progress=False)
+    assert on
+    assert all(on)
+
+
 def test_units_are_fitted_to_what_synthesis_computes(
     entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

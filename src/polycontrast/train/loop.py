@@ -199,7 +199,7 @@ def train(
     with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
         if dataset.left_out:
             bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
-        with torch.backends.cudnn.flags(benchmark=device.type == "cuda"):  # every step has the same shapes
+        with _same_shapes():
             _loop(trainer, dataset, run, log, bar)
     if ranks.first:
         _settle_units(trainer, dataset, run)
@@ -267,6 +267,17 @@ def _draw(trainer: Trainer, dataset: Dataset[Any], run: Path, log: Log, bar: Pro
 def _due(images: int, every: int, batch: int) -> bool:
     """Whether a multiple of `every` was passed in the last step."""
     return images // every > (images - batch) // every
+
+
+@contextmanager
+def _same_shapes() -> Iterator[None]:
+    """Inside, cuDNN measures which algorithm is the fastest. (torch's own `cudnn.flags` would switch cuDNN off.)"""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextmanager
