@@ -55,6 +55,7 @@ def settings(**changed: Any) -> Callable[[Recipe], Recipe]:
 
 STILL = Augmentation(flip=0, rotate=0, scale=0, shift=0, gain=0)
 PLAIN = Appearance(gain=0, offset=0, curve=0, bias=0, noise=0, blur=0, blurred=0, thickened=0)
+LIGHT: dict[str, Any] = {"widths": (64, 96, 160, 256), "blocks": (1, 2, 2, 2)}  # half of the operations
 GAINED = ("psnr", "ssim", "nmae", "tumour psnr", "tumour nmae")
 SHOWN = (
     *GAINED,
@@ -75,12 +76,18 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "adversarial_003": system(adversarial=0.003),
     "adversarial_01": system(adversarial=0.01),
     "adversarial_03": system(adversarial=0.03),
+    "adversarial_10": system(adversarial=0.1),
+    "adversarial_30": system(adversarial=0.3),
     "seg": system(seg=0.02),
     "one_slice": data(slab=3, made=1),
     "four_slices": data(slab=6, made=4),
     "no_favour": system(favoured_share=0.0),
     "t2_only": system(have=("T2",), want=("T1", "T1ce", "FLAIR")),
     "half": system(widths=(48, 64, 96, 128)),
+    "light": system(**LIGHT),
+    "lighter": system(**{**LIGHT, "blocks": (1, 1, 2, 2)}),
+    "light_seg": system(**LIGHT, seg=0.02),
+    "light_adversarial_30": system(**LIGHT, adversarial=0.3),
 }
 
 

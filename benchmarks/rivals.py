@@ -4,7 +4,8 @@ A volume of 155 axial slices, 140 of them with brain, from T2 to three contrasts
 not depend on weights), taking turns batch by batch; a volume's time is the median of a batch's by the number of
 batches. "Equal": the 140 slices at the same edges and precision for all; unet_256 halves eight times and takes nothing
 smaller than 256 x 256, so that a crop to the brain (160 x 192) does not help it. "As used": each as its own code runs
-it: any2any on the brain's crop in the fastest precision, the others on all 155 slices of 256 x 256 in float32.
+it: any2any on the brain's crop in the fastest precision (all of its slices, though synthesis leaves some out), the
+others on all 155 slices of 256 x 256 in float32.
 """
 
 import argparse

@@ -39,11 +39,17 @@ def test_a_set_of_which_one_member_knows_no_such_thing_is_refused(tmp_path: Path
         load(folder, options=Options(fast=True))
 
 
+def apart(distance: float) -> Recipe:
+    recipe = tiny.pairwise()
+    return replace(recipe, data=replace(recipe.data, apart=distance))
+
+
 @pytest.mark.parametrize(
     ("recipe", "options", "words"),
     [
         (tiny.recipe(), Options(fast=True), "--fast does nothing .* every slice in units of its own"),
         (recipes.recipe("dai3d_small"), Options(fast=True), "--fast does nothing .* 3-D patches"),
+        (apart(6.0), Options(fast=True), "--fast does nothing .* leaves out as many slices by itself"),
         (recipes.recipe("dai3d_small"), Options(ensemble=True), "--ensemble does nothing .* 3-D patches"),
     ],
 )

@@ -176,13 +176,17 @@ def test_an_ensemble_is_the_mean_of_the_image_and_of_what_the_mirrored_one_gives
     np.testing.assert_allclose(uneven[raw != 0], (normalised(raw) + 0.4 * 0.5)[raw != 0], atol=1e-6)
 
 
+@pytest.mark.parametrize(("apart", "fast"), [(0.0, True), (4.0, False), (4.0, True), (8.0, True)])
 @pytest.mark.parametrize("depth", [14, 24, 31])
 @pytest.mark.parametrize(("slab", "made"), SLABS)
-def test_a_fast_image_is_nearly_the_same_from_fewer_slabs(slab: int, made: int, depth: int) -> None:
-    raw, usual, fast = brain((30, 35, depth)), Middle(data_of(slab, made)), Middle(data_of(slab, made))
-    found, expected = (image_of(system, raw, spacing=FINE, fast=system is fast) for system in (fast, usual))
+def test_an_image_is_nearly_the_same_from_slabs_that_lie_apart(
+    slab: int, made: int, depth: int, apart: float, fast: bool
+) -> None:
+    raw, usual, few = brain((30, 35, depth)), Middle(data_of(slab, made)), Middle(data_of(slab, made, apart=apart))
+    expected, found = image_of(usual, raw, spacing=FINE), image_of(few, raw, spacing=FINE, fast=fast)
     deep = np.flatnonzero(raw.any(axis=(0, 1)))
-    assert sum(shape[0] for shape in fast.seen) == math.ceil((len(deep) - made) / 6) + 1
+    slabs = math.ceil((len(deep) - made) / max(apart, 6 if fast else 0, made))
+    assert sum(shape[0] for shape in few.seen) == slabs + 1
     assert np.abs(found - expected)[raw != 0].mean() < 0.1 * intensity.SD
     for made_itself in (*deep[:made], *deep[-made:]):
         np.testing.assert_allclose(found[..., made_itself], expected[..., made_itself], atol=1e-4)
@@ -190,11 +194,19 @@ def test_a_fast_image_is_nearly_the_same_from_fewer_slabs(slab: int, made: int, 
 
 
 @pytest.mark.parametrize("spacing", [(PIXEL, PIXEL, 3.0), (PIXEL, PIXEL, 9.0)])
-def test_of_thick_slices_none_is_left_out_to_be_fast(spacing: tuple[float, float, float]) -> None:
-    raw, usual, fast = brain((21, 26, 9)), Middle(data_of()), Middle(data_of())
+def test_of_thick_slices_none_is_left_out(spacing: tuple[float, float, float]) -> None:
+    raw, usual, apart = brain((21, 26, 9)), Middle(data_of()), Middle(data_of(apart=6.0))
     expected = image_of(usual, raw, spacing=spacing)
-    np.testing.assert_array_equal(image_of(fast, raw, spacing=spacing, fast=True), expected)
-    assert fast.seen == usual.seen
+    np.testing.assert_array_equal(image_of(apart, raw, spacing=spacing), expected)
+    assert apart.seen == usual.seen
+
+
+def test_as_many_slices_are_left_out_as_lie_within_the_distance() -> None:
+    """4 mm are three slices of 4 / 3 mm, whatever float division says."""
+    system = Middle(data_of(apart=4.0))
+    image_of(system, brain((30, 35, 24)), spacing=(PIXEL, PIXEL, float(np.float32(4 / 3)) + 1e-7))
+    deep = np.flatnonzero(brain((30, 35, 24)).any(axis=(0, 1)))
+    assert sum(shape[0] for shape in system.seen) == math.ceil((len(deep) - 2) / 3) + 1
 
 
 @pytest.mark.parametrize("spacing", [(PIXEL, PIXEL, 3.0), FINE])

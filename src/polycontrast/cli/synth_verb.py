@@ -58,8 +58,8 @@ def run(
         bool,
         typer.Option(
             "--fast",
-            help="Compute slabs 6 mm apart, and fill in the slices between, guided by what is given: half of the time "
-            "for slices of 1 mm, no gain for 3 mm.",
+            help="Leave out more slices, slabs 6 mm apart, and fill them in, guided by what is given: less time for "
+            "slices of 1 mm, no gain for 3 mm.",
         ),
     ] = False,
     ensemble: Annotated[

@@ -23,8 +23,10 @@ class DataConfig:
     extent, size: the in-plane frame, mm and pixels. units: "slice-max" (TC-MGAN's: each slice by its own maximum, to
     [-1, 1]) or "volume" (normalised units v as 2 v - 1). min_area: a slice is kept if each contrast has more non-zero
     voxels than this, in mm^2. slab: adjacent slices per sample; made: how many of them, in the middle, a system makes
-    at once. cropped: at synthesis no more than the brain is computed, by networks that any size suits, instead of the
-    frame. centred: at synthesis a volume's brain mean is set to 0.5, which by definition is that of every real one.
+    at once. apart: at synthesis a slab begins at most so many mm after the last, 0: side by side; what lies between is
+    filled in (`infer/between.py`; for units of "volume"). cropped: at synthesis no more than the brain is computed, by
+    networks that any size suits, instead of the frame. centred: at synthesis a volume's brain mean is set to 0.5, which
+    by definition is that of every real one.
     lesion: a system that learns from the lesion would take a missing segmentation for health. paired: False gives every
     contrast its own shuffled slices, so that no sample holds a pair. labels: for systems that are told one image's
     kind, the contrasts of each cohort; a sample is then one image with its label vector.
@@ -38,12 +40,22 @@ class DataConfig:
     min_area: float = 2000.0
     slab: int = 1
     made: int = 1
+    apart: float = 0.0
     cropped: bool = False
     centred: bool = False
     lesion: bool = True
     paired: bool = True
     labels: tuple[tuple[str, ...], ...] = ()
     augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        if not self.apart >= 0:
+            raise UserError(f"slabs {self.apart} mm apart", hint="0 or more")
+        if self.apart and self.units != "volume":
+            raise UserError(
+                "slices in units of their own cannot be filled in between others",
+                hint='set apart to 0, or units to "volume"',
+            )
 
     @property
     def first(self) -> int:

@@ -6,12 +6,13 @@ from polycontrast.data.configs import DataConfig, PatchConfig
 from polycontrast.errors import UserError
 from polycontrast.io.volume import Array, Volume
 
+APART = 6.0  # mm from one slab to the next where it has to be fast
 Estimate = tuple[Array, Array | None]  # an image and its scale, if the system gives one
 
 
 @dataclass(frozen=True)
 class Options:
-    """fast: slabs 6 mm apart, and between them slices that are interpolated, guided by what is given (`between.py`).
+    """fast: slabs as far as 6 mm apart; what lies between is filled in, guided by what is given (`between.py`).
     ensemble: the mean of the image and of what is made of the mirrored input, at twice the time."""
 
     fast: bool = False
@@ -25,13 +26,19 @@ class Options:
     def check(self, data: DataConfig | PatchConfig, model: str) -> None:
         """UserError for an option that would do nothing with a model of such data."""
         useless = {
-            "fast": data.units != "volume" or isinstance(data, PatchConfig),
+            "fast": isinstance(data, PatchConfig) or data.units != "volume" or data.apart >= APART,
             "ensemble": not isinstance(data, DataConfig),
         }
         for name in self.chosen:
             if useless[name]:
-                sees = "3-D patches" if isinstance(data, PatchConfig) else "every slice in units of its own"
-                raise UserError(f"--{name} does nothing with the model {model}, which sees {sees}", hint="leave it out")
+                nothing = f"--{name} does nothing with the model {model}, which {_why(data)}"
+                raise UserError(nothing, hint="leave it out")
+
+
+def _why(data: DataConfig | PatchConfig) -> str:
+    if isinstance(data, PatchConfig):
+        return "sees 3-D patches"
+    return "sees every slice in units of its own" if data.units != "volume" else "leaves out as many slices by itself"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

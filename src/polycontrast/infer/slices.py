@@ -15,13 +15,12 @@ from polycontrast.data.slabs import to_units
 from polycontrast.errors import UserError
 from polycontrast.infer import between
 from polycontrast.infer.between import Indices
-from polycontrast.infer.options import Estimate, Options
+from polycontrast.infer.options import APART, Estimate, Options
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
 _BATCH = 8  # slices made at a time: bounds memory
 _EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, the PSNR of some falls by 0.2 dB
-_APART = 6.0  # mm from one slab to the next where it has to be fast
 _LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
 _BACKGROUND = -1.0  # in the system's units, of either kind
 Pair = tuple[int, int]
@@ -56,7 +55,8 @@ def estimate(
             stack.append(np.where(brain, np.maximum(cut, 0), np.float32(0)))  # as in training
     slices = np.stack(stack).transpose(3, 0, 1, 2)  # [Z, C, X, Y]
     small = to_units(grid.resize(grid.cut(slices, start, width), size), data.units)
-    firsts = _firsts(len(small), data.made, spacing[2], options.fast)
+    apart = max(data.apart, APART if options.fast else 0.0)
+    firsts = _firsts(len(small), data.made, int(apart / spacing[2] + 0.01))
     known, made, scales = _network(system, small, firsts, have, want, device, options)
     inside = brain.transpose(2, 0, 1)  # [Z, X, Y]
 
@@ -69,7 +69,7 @@ def estimate(
     images = [placed(gain * made[:, i] + offset) for i, (gain, offset) in enumerate(gains)]
     widths = [] if scales is None else [placed(abs(gain) * scales[:, i]) for i, (gain, _) in enumerate(gains)]
     if len(known) < len(inside):
-        images, widths = between.guided(images, widths, known, slices.swapaxes(0, 1), inside, spacing[:2])
+        images, widths = between.guided(images, widths, known, slices.swapaxes(0, 1), inside, spacing[:2], device)
     if data.centred:
         images = [_centred(image, inside) for image in images]
 
@@ -80,10 +80,9 @@ def estimate(
     return {name: (whole(images[i]), whole(widths[i]) if widths else None) for i, name in enumerate(want)}
 
 
-def _firsts(depth: int, made: int, thickness: float, fast: bool) -> Indices:
-    """Where the slices that each slab makes begin: side by side; where it has to be fast, apart."""
-    apart = max(made, int(_APART / thickness + 0.01))
-    if not fast or apart == made or depth <= made:
+def _firsts(depth: int, made: int, apart: int) -> Indices:
+    """Where the slices that each slab makes begin: at most so many slices apart, as evenly as can be."""
+    if apart <= made or depth <= made:
         return np.arange(0, depth, made)
     return np.linspace(0, depth - made, math.ceil((depth - made) / apart) + 1).round().astype(int)
 
@@ -118,8 +117,10 @@ def _window(
 
 
 def _centred(image: Array, mask: Mask) -> Array:
-    """Moved so that its mean in the brain is that of every real image in normalised units, by their definition."""
-    return np.where(mask, image + np.float32(intensity.MEAN - image[mask].mean(dtype=np.float64)), np.float32(0))
+    """An image of 0 outside the mask, moved so that its mean in the brain is that of every real image in normalised
+    units, by their definition."""
+    shift = np.float32(intensity.MEAN - image.sum(dtype=np.float64) / mask.sum())
+    return np.where(mask, image + shift, np.float32(0))
 
 
 @torch.inference_mode()

@@ -41,8 +41,8 @@ class SlabUnet(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        widths: Sequence[int] = (96, 128, 160, 192),
-        blocks: Sequence[int] = (2, 2, 2, 2),
+        widths: Sequence[int],
+        blocks: Sequence[int],
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * inputs, widths[0], 3, 1, 1)

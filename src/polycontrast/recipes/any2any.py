@@ -19,10 +19,10 @@ _SYSTEM = Any2anyConfig(seg=0.02, generator=cosine(1e-3), discriminator=cosine(2
 
 
 def any2any() -> Recipe:
-    """The recipe of the shipped model: slabs of four slices at 1 mm, of which the middle two are made."""
+    """The recipe of the shipped model: slabs of four slices at 1 mm, 4 mm apart, of which the middle two are made."""
     data = DataConfig(
         extent=192.0, size=192, units="volume", min_area=1000.0, slab=4, made=2,
-        cropped=True, centred=True,
+        apart=4.0, cropped=True, centred=True,
     )  # fmt: skip
     train = TrainConfig(
         batch=32, images=60_000, bfloat16=BFLOAT16, channels_last=("generator",), ema=4000.0, clip=1.0,
