@@ -31,7 +31,7 @@ def interpolate(values: Tensor, known: Indices, depth: int) -> Tensor:
     upper = np.searchsorted(known, at).clip(0, len(known) - 1)
     lower = (upper - 1).clip(0)
     share = ((at - known[lower]) / np.maximum(known[upper] - known[lower], 1)).clip(0, 1)
-    weight = torch.from_numpy(share).to(values).view(-1, *[1] * (values.dim() - 1))
+    weight = torch.tensor(share, dtype=values.dtype, device=values.device).view(-1, *[1] * (values.dim() - 1))
     return torch.lerp(values[torch.from_numpy(lower)], values[torch.from_numpy(upper)], weight)
 
 
