@@ -87,6 +87,7 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "light": system(**LIGHT),
     "lighter": system(**{**LIGHT, "blocks": (1, 1, 2, 2)}),
     "light_seg": system(**LIGHT, seg=0.02),
+    "light_adversarial_10": system(**LIGHT, adversarial=0.1),
     "light_adversarial_30": system(**LIGHT, adversarial=0.3),
 }
 
