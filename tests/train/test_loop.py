@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import signal
 import subprocess
 import time
@@ -195,6 +196,15 @@ def test_a_finished_run_stays_as_it_is(run: Path, entries: list[Entry]) -> None:
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     train(tiny.recipe(preview_every=16), entries, run, resume=True, progress=False)
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_that_is_older_than_a_setting_is_resumed(run: Path, entries: list[Entry], tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    told = json.loads((older / "config.json").read_text())
+    assert told["recipe"]["data"].pop("apart") == 0.0
+    (older / "config.json").write_text(json.dumps(told))
+    assert train(tiny.recipe(preview_every=16), entries, older, resume=True, progress=False) == older
 
 
 @pytest.mark.parametrize("other", ["another recipe", "other cases"])

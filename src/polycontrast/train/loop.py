@@ -314,7 +314,9 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) ->
     if file.exists() and not resume:
         raise UserError("there is a run already", hint="go on with --resume, or choose another folder", path=run)
     if file.exists():
-        _check_same(read_json(file), described, file)
+        old = read_json(file)
+        told = config.to_dict(recipes.from_json(old["recipe"]))  # with settings that are younger than the run
+        _check_same({**old, "recipe": told}, described, file)
         return
     units, usual = dataset.units(), descriptors.typical(dataset.entries)
     try:
