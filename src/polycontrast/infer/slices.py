@@ -16,6 +16,7 @@ from polycontrast.errors import UserError
 from polycontrast.infer import between
 from polycontrast.infer.between import Indices
 from polycontrast.infer.options import APART, Estimate, Options
+from polycontrast.infer.workers import each_alone
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
@@ -123,7 +124,6 @@ def _centred(image: Array, mask: Mask) -> Array:
     return np.where(mask, image + shift, np.float32(0))
 
 
-@torch.inference_mode()
 def _network(
     system: System,
     slices: Array,
@@ -137,14 +137,17 @@ def _network(
     `firsts` on; these [K, len(want), X, Y]; and the scales."""
     data = system.data
     assert isinstance(data, DataConfig)
-    made, each = data.made, max(1, _BATCH // data.made)
+    alone = device.type == "cpu" and system.computes_alone and not system.bfloat16 & set(system.synthesizers)
+    made, each = data.made, 1 if alone else max(1, _BATCH // data.made)
     around = ((data.first, data.first + made - 1), (0, 0), (0, 0), (0, 0))
     padded = torch.from_numpy(np.pad(slices, around, constant_values=_BACKGROUND))
     slabs = padded.unfold(0, data.slab, 1).movedim(-1, 2)  # [first slice, C, K, X, Y]
-    parts = [
-        _estimate(system, slabs[at].to(device), have, want, options.ensemble)
-        for at in torch.from_numpy(firsts).split(each)
-    ]
+
+    def estimated(at: Tensor) -> tuple[Tensor, Tensor | None]:
+        return _estimate(system, slabs[at].to(device), have, want, options.ensemble)
+
+    batches = torch.from_numpy(firsts).split(each)
+    parts = each_alone(estimated, batches) if alone else [estimated(at) for at in batches]
     at, order = np.unique((firsts[:, None] + np.arange(made)).ravel(), return_index=True)
     known = order[at < len(slices)]
     scales = [_in_order(scale) for _, scale in parts if scale is not None]
@@ -152,6 +155,7 @@ def _network(
     return at[at < len(slices)], images[known], np.concatenate(scales)[known] if scales else None
 
 
+@torch.inference_mode()
 def _estimate(
     system: System, batch: Tensor, have: Sequence[str], want: Sequence[str], ensemble: bool
 ) -> tuple[Tensor, Tensor | None]:

@@ -54,8 +54,9 @@ class Synthesizer:
         self.options, self.data = options, data
         if system.reduced_precision:
             train = config.recipe.train
-            system.bfloat16 = frozenset(train.bfloat16 if has_bfloat16(device) else ())
-            system.use_channels_last(train.channels_last)
+            native = has_bfloat16(device)
+            system.bfloat16 = frozenset(train.bfloat16 if native else ())
+            system.use_channels_last(train.channels_last if native else ())
         self.have, self.want = system.have, system.want
         self._estimate = tiling.estimate if isinstance(system.data, PatchConfig) else slices.estimate
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from polycontrast.nets.winograd import WinogradConv
+
 _SMALL = 0.2  # of the initial weights at the end of a residual branch: a deep network starts near the identity
 _HEAD = 32  # channels at full resolution
 
@@ -15,7 +17,7 @@ class ScaledBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(width, width, 3, 1, 1) for _ in range(2))
+        self.first, self.second = (WinogradConv(width, width) for _ in range(2))
         for layer, scale in ((self.first, 1.0), (self.second, _SMALL)):
             init_scaled(layer, scale)
 
@@ -45,14 +47,14 @@ class SlabUnet(nn.Module):
         blocks: Sequence[int],
     ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(4 * inputs, widths[0], 3, 1, 1)
+        self.stem = WinogradConv(4 * inputs, widths[0])
         self.down = nn.ModuleList(_stage(width, n) for width, n in zip(widths, blocks, strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_stage(width, n) for width, n in zip(widths[:-1], blocks, strict=False))
         self.spread = nn.Conv2d(widths[0], 4 * _HEAD, 1)
-        self.head = nn.Conv2d(_HEAD + inputs, _HEAD, 3, 1, 1)
-        self.last = nn.Conv2d(_HEAD, outputs, 3, 1, 1)
+        self.head = WinogradConv(_HEAD + inputs, _HEAD)
+        self.last = WinogradConv(_HEAD, outputs)
         for layer in (self.stem, *self.shrink, *self.grow, self.spread, self.head):
             init_scaled(layer)
         init_scaled(self.last, _SMALL)

@@ -109,6 +109,7 @@ class Any2any(System):
 
     any_subset = True
     reduced_precision = True
+    computes_alone = True
     synthesizers = (GENERATOR,)
 
     def __init__(self, config: Any2anyConfig, data: AnyData) -> None:
