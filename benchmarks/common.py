@@ -11,8 +11,10 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from polycontrast import recipes
 from polycontrast.data import phantom
@@ -47,6 +49,15 @@ def fresh(*, keeps_memory: bool) -> ProcessPoolExecutor:
         del os.environ[name]
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, spawn, initializer=keep_memory if keeps_memory else None)
+
+
+def counter() -> FlopCounterMode:
+    """Counts operations while it is open. NNPACK's convolutions, which do with fewer, count as direct ones."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten._nnpack_spatial_convolution: _convolution})
+
+
+def _convolution(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
+    return int(conv_flop_count(x, weight, out_shape))  # type: ignore[arg-type]
 
 
 def machine() -> str:

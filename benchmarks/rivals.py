@@ -2,25 +2,26 @@
 
 A volume of 155 axial slices, 140 of them with brain, from T2 to three contrasts. Networks alone, untrained (speed does
 not depend on weights), taking turns batch by batch; a volume's time is the median of a batch's by the number of
-batches. "Equal": the 140 slices at the same edges and precision for all; unet_256 halves eight times and takes nothing
-smaller than 256 x 256, so that a crop to the brain (160 x 192) does not help it. "As used": each as its own code runs
-it: any2any on the brain's crop in the fastest precision (all of its slices, though synthesis leaves some out), the
-others on all 155 slices of 256 x 256 in float32.
+batches. any2any runs as synthesis runs it, in float32 one slab in each thread (`infer.workers`). "Equal": the 140
+slices at the same edges and precision for all; unet_256 halves eight times and takes nothing smaller than 256 x 256, so
+that a crop to the brain (160 x 192) does not help it. "As used": each as its own code runs it: any2any on the brain's
+crop in the fastest precision (all of its slices, though synthesis leaves some out), the others on all 155 slices of
+256 x 256 in float32.
 """
 
 import argparse
 import math
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import ceiling
-from common import fresh, machine, table
+from common import counter, fresh, machine, table
 from polycontrast import recipes
+from polycontrast.infer.workers import each_alone
 from polycontrast.nets.residual_generator import ResidualGenerator
 from polycontrast.nets.skip_generator import SkipGenerator
 from polycontrast.nets.slab_unet import SlabUnet
@@ -32,7 +33,7 @@ CROP, FRAME = (160, 192), (256, 256)
 
 @dataclass(frozen=True)
 class Rival:
-    """A network, how many slices one pass makes, how many passes three contrasts take."""
+    """A network, how many slices one pass makes, how many passes three contrasts take; alone: each by a thread."""
 
     name: str
     network: nn.Module
@@ -40,6 +41,7 @@ class Rival:
     slices: int
     passes: int
     layout: torch.memory_format
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,17 @@ class Run:
     bfloat16: bool
 
 
-def rivals() -> tuple[Rival, Rival, Rival]:
-    """any2any, unet_256, StarGAN's generator with four labels, evaluating."""
+def rivals(half: bool) -> tuple[Rival, Rival, Rival]:
+    """any2any for bfloat16 (half) or float32, unet_256, StarGAN's generator with four labels, evaluating."""
     recipe = recipes.recipe("any2any")
     system = build(recipe.system, recipe.data)
     own = system.players["generator"]
     assert isinstance(own, SlabUnet)
-    last, contiguous = torch.channels_last, torch.contiguous_format
+    contiguous = torch.contiguous_format
+    layout = torch.channels_last if half else contiguous
     inputs, made = own.stem.in_channels // 4, getattr(recipe.data, "made", 1)
     return (
-        Rival("any2any, one pass", own.eval().to(memory_format=last), inputs, made, 1, last),  # type: ignore[call-overload]
+        Rival("any2any, one pass", own.eval().to(memory_format=layout), inputs, made, 1, layout, not half),  # type: ignore[call-overload]
         Rival("unet_256, three passes", SkipGenerator(1, 1, 8, 64, norm="batch").eval(), 1, 1, TARGETS, contiguous),
         Rival(
             "StarGAN, three passes", ResidualGenerator(5, 1, 6, 64, style="stargan").eval(), 5, 1, TARGETS, contiguous
@@ -83,9 +86,11 @@ def timed(runs: list[Run], rounds: int, slices: int) -> list[list[float]]:
     return seconds
 
 
-@torch.inference_mode()
 def _pass(run: Run, x: Tensor) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=run.bfloat16):
+    if run.rival.alone:
+        each_alone(torch.inference_mode()(run.rival.network), x.split(1))
+        return
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=run.bfloat16):
         run.rival.network(x)
 
 
@@ -97,9 +102,9 @@ def _input(run: Run, slices: int) -> Tensor:
 def operations(run: Run) -> float:
     """Operations of a volume."""
     x = _input(run, run.rival.slices)
-    with FlopCounterMode(display=False) as counter:
-        _pass(replace(run, bfloat16=False), x)
-    return counter.get_total_flops() * run.rival.passes * math.ceil(run.number / run.rival.slices)
+    with counter() as counted:
+        run.rival.network(x)
+    return counted.get_total_flops() * run.rival.passes * math.ceil(run.number / run.rival.slices)
 
 
 def main() -> None:
@@ -114,9 +119,9 @@ def main() -> None:
         speeds = ceiling.measure(process, 0.0 if a.quick else 0.5)
     print(ceiling.report(speeds))
     best, rounds, slices = ceiling.ceiling(speeds), (1 if a.quick else a.rounds), (2 if a.quick else 8)
-    own, unet, star = rivals()
     plain = a.float32 or a.quick
     for half in (False,) if plain else (False, True):
+        own, unet, star = rivals(half)
         name = "bfloat16" if half else "float32"
         for size in (CROP,) if a.quick else (FRAME, CROP):
             runs = [Run(own, BRAIN, size, half), Run(unet, BRAIN, FRAME, half), Run(star, BRAIN, size, half)]

@@ -1,6 +1,7 @@
 """One 240 x 240 x 155 volume to three contrasts: seconds by stage, peak memory, GFLOP/s against the ceiling.
 
-A phantom and an untrained model: speed depends on neither. Most systems are synthesised in float32; any2any in bfloat16
+A phantom and an untrained model: speed depends on neither. Operations are those of direct convolutions, as is the
+ceiling; an algorithm that does with fewer can pass it. Most systems are synthesised in float32; any2any in bfloat16
 where the machine has it. Each column is measured in a fresh process.
 """
 
@@ -9,18 +10,18 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 import ceiling
 import polycontrast
-from common import QUICK_RECIPE, fresh, machine, memory, table
+from common import QUICK_RECIPE, counter, fresh, machine, memory, table
 from polycontrast import config, recipes
 from polycontrast.data import phantom
 from polycontrast.infer.cohort import run_case
@@ -34,6 +35,8 @@ from polycontrast.train import checkpoint
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.loop import Trainer
 
+Made = tuple[Tensor, Tensor | None]
+Synthesize = Callable[..., Made]
 READ, AROUND, NETWORK, WRITE = "read", "normalise, frame and undo", "network", "write"
 
 
@@ -71,20 +74,21 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     synthesizer = Synthesizer.load(folder / "run", options=Options(fast=fast))
     load = time.perf_counter() - start
     synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers if bfloat16 else ())
-    network = _timed_network(synthesizer)
+    untimed, calls = synthesizer.system.synthesize, Calls()
+    _spy(synthesizer, lambda *call: calls.timed(untimed, *call))
     (case,) = find_cases(folder / "cases")
     have = synthesizer.system.usual or synthesizer.have
     case = replace(case, contrasts={name: case.contrasts[name] for name in have})
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
-        _once(case, synthesizer, network, folder / "out", stages)
+        _once(case, synthesizer, calls, folder / "out", stages)
     peak = memory()
     start = time.perf_counter()
     run_case(case, synthesizer, folder / f"whole-{bfloat16}")
     whole = time.perf_counter() - start
-    with FlopCounterMode(display=False) as counter:
-        synthesizer({name: formats.read(path) for name, path in case.contrasts.items()})
-    return Measured(dict(stages), load, whole, peak, int(counter.get_total_flops()))
+    _spy(synthesizer, lambda *call: calls.counted(untimed, *call))
+    synthesizer({name: formats.read(path) for name, path in case.contrasts.items()})
+    return Measured(dict(stages), load, whole, peak, sum(calls.operations))
 
 
 def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> str:
@@ -107,26 +111,40 @@ def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> 
     return table([title, *columns], rows)
 
 
-def _timed_network(synthesizer: Synthesizer) -> list[float]:
-    """From now on the seconds of each of the system's calls are kept in this list."""
-    seconds: list[float] = []
-    system = synthesizer.system
-    untimed = system.synthesize
+@dataclass
+class Calls:
+    """What the system's calls took, which may come from several threads at once: (start, end), and operations."""
 
-    def synthesize(images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    operations: list[int] = field(default_factory=list)
+
+    def timed(self, synthesize: Synthesize, *call: Any) -> Made:
         start = time.perf_counter()
-        made = untimed(images, have, want)
-        seconds.append(time.perf_counter() - start)
+        made = synthesize(*call)
+        self.spans.append((start, time.perf_counter()))
         return made
 
-    system.synthesize = synthesize  # type: ignore[method-assign]
-    return seconds
+    def counted(self, synthesize: Synthesize, *call: Any) -> Made:
+        with counter() as counted:
+            made = synthesize(*call)
+        self.operations.append(int(counted.get_total_flops()))
+        return made
+
+    def seconds(self) -> float:
+        """In which at least one of the calls was going on."""
+        total, until = 0.0, 0.0
+        for start, end in sorted(self.spans):
+            total += max(0.0, end - max(start, until))
+            until = max(until, end)
+        return total
 
 
-def _once(
-    case: Case, synthesizer: Synthesizer, network: list[float], out: Path, stages: dict[str, list[float]]
-) -> None:
-    network.clear()
+def _spy(synthesizer: Synthesizer, synthesize: Synthesize) -> None:
+    synthesizer.system.synthesize = synthesize  # type: ignore[method-assign]
+
+
+def _once(case: Case, synthesizer: Synthesizer, calls: Calls, out: Path, stages: dict[str, list[float]]) -> None:
+    calls.spans.clear()
     start = time.perf_counter()
     given = {name: formats.read(path) for name, path in case.contrasts.items()}
     read = time.perf_counter()
@@ -136,8 +154,8 @@ def _once(
         nifti.write(out / f"{name}.nii.gz", volume.array, volume.geometry)
     written = time.perf_counter()
     stages[READ].append(read - start)
-    stages[AROUND].append(synthesised - read - sum(network))
-    stages[NETWORK].append(sum(network))
+    stages[AROUND].append(synthesised - read - calls.seconds())
+    stages[NETWORK].append(calls.seconds())
     stages[WRITE].append(written - synthesised)
 
 

@@ -68,15 +68,16 @@ def run_case(
         made |= part(given, names)
         facts |= dict.fromkeys(names, _facts(part, given, names))
     usual = {name: ranges for part, _ in model.parts(todo) for name, ranges in part.config.typical.items()}
-    found = tuple(case_flags(read, usual))
-    if any(case.id in part.config.cases for part, _ in model.parts(todo)):
-        found += ("the model was trained on this case: its figures say nothing about new patients",)
     shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # together they take as long as a fast network
         jobs = [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, shown)]  # the longest first
         jobs += [pool.submit(_write, files[name], made[name]) for name in todo]
+        flags = pool.submit(case_flags, read, usual)
         for job in jobs:
             job.result()
+    found = tuple(flags.result())
+    if any(case.id in part.config.cases for part, _ in model.parts(todo)):
+        found += ("the model was trained on this case: its figures say nothing about new patients",)
     for name in todo:
         told = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
         write_json(sidecar_file(files[name]), told)

@@ -7,7 +7,6 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Image = NDArray[np.floating[Any]]
+Cell = tuple[float, float, float, float]  # left, bottom, width and height in the axes' coordinates
 
 DARK, LIGHT, DIM, MARK = "#000000", "#f2f2f2", "#9a9a9a", "#ffb000"
 WHITE, INK = "#ffffff", "#1b1b1b"
@@ -66,7 +67,12 @@ def corner(
     size: float = 8,
     align: str = "left",
     weight: str = "normal",
+    cell: Cell | None = None,
 ) -> None:
-    """A text inside the axes, at fractions of their width and height."""
+    """A text inside the axes, or a cell of them, at fractions of its width and height."""
     vertical = "top" if y > 0.9 else "bottom" if y < 0.1 else "center"
-    axes.text(x, y, text, transform=axes.transAxes, color=colour, fontsize=size, ha=align, va=vertical, weight=weight)
+    left, bottom, width, height = cell or (0, 0, 1, 1)
+    axes.text(
+        left + x * width, bottom + y * height, text, transform=axes.transData if cell else axes.transAxes,
+        color=colour, fontsize=size, ha=align, va=vertical, weight=weight,
+    )  # fmt: skip

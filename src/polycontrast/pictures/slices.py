@@ -6,13 +6,14 @@ sagittal slices anterior is on the left. Arrays come in canonical orientation (x
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polycontrast.pictures.drawing import DARK, DIM, LIGHT, MARK, Image, bare, canvas, corner, headline, save
+from polycontrast.pictures.drawing import DARK, DIM, LIGHT, MARK, Cell, Image, bare, canvas, corner, headline, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,34 +75,34 @@ def mosaic(
     voxel edges in mm. center: the voxel all planes pass through. synthetic: the labels on whose slices SYNTHETIC is
     written.
     """
-    brain = np.any([volume != 0 for label, volume in panels.items() if _window(label) is GREY], axis=0)
+    brain = reduce(np.logical_or, (volume != 0 for label, volume in panels.items() if _window(label) is GREY))
     box = _around(brain)
     middle = (center[0] - box[0].start, center[1] - box[1].start, center[2] - box[2].start)
     x, y, z = ((s.stop - s.start) * mm for s, mm in zip(box, spacing, strict=True))
-    width, heights = max(x, y), [y, z, z]
-    inch = 2.3 / width
-    figure = canvas(inch * width * len(panels) + 0.1, inch * sum(heights) + 1.25, DARK)
-    spec = figure.add_gridspec(
-        3, len(panels), height_ratios=heights, wspace=0.02, hspace=0.02, left=0.01, right=0.99,
-        top=1 - 0.55 / figure.get_figheight(), bottom=0.7 / figure.get_figheight(),
-    )  # fmt: skip
+    inch, gap = 2.3 / max(x, y), 0.04
+    sizes = [(inch * across, inch * up) for across, up in ((x, y), (x, z), (y, z))]
+    bottom, pitch = 0.7, inch * max(x, y) + gap
+    floors = [bottom + sum(up + gap for _, up in sizes[row + 1 :]) for row in range(3)]
+    ceiling = floors[0] + sizes[0][1]
+    figure = canvas(pitch * len(panels) + 0.1, ceiling + 0.55, DARK)
+    axes = _inches(figure)
     for column, (label, volume) in enumerate(panels.items()):
-        window = _window(label)
-        for row in range(3):
-            axes = figure.add_subplot(spec[row, column])
-            picture = np.where(plane(brain[box], row, middle), plane(volume[box], row, middle), np.nan)
-            _slice(axes, plane(volume[box], row, middle) if window is GREY else picture, row, spacing, window)
-            axes.set_xlim(*_centred(axes.get_xlim(), width))
+        window, start = _window(label), 0.05 + pitch * column
+        for row, (across, up) in enumerate(sizes):
+            cell = (start, floors[row], pitch - gap, up)
+            picture = plane(volume[box], row, middle)
+            shown = picture if window is GREY else np.where(plane(brain[box], row, middle), picture, np.nan)
+            _slice(axes, shown, cell, across, row, window)
             if column == 0:
-                corner(axes, 0.02, 0.03, f"{PLANES[row]}", DIM)
+                corner(axes, 0.02, 0.03, PLANES[row], DIM, cell=cell)
             if label in synthetic:
-                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, weight="bold")
-        figure.axes[-3].set_title(label, color=LIGHT, fontsize=10, pad=4)
+                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, weight="bold", cell=cell)
+        axes.text(start + (pitch - gap) / 2, ceiling + 0.08, label, color=LIGHT, fontsize=10, ha="center")
         if window is not GREY or column == 0:
-            _colour_bar(figure, figure.axes[-1], window)
+            _colour_bar(axes, (start + 0.1 * pitch, 0.43, 0.8 * pitch, 0.08), window)
     headline(figure, title)
     note = "patient's right is on the left; research only, not for diagnosis"
-    figure.text(0.5, 0.1 / figure.get_figheight(), note, color=DIM, fontsize=7.5, va="center", ha="center")
+    axes.text(figure.get_figwidth() / 2, 0.1, note, color=DIM, fontsize=7.5, va="center", ha="center")
     save(figure, path)
 
 
@@ -164,32 +165,39 @@ def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
     return tuple(sides)
 
 
-def _slice(axes: "Axes", picture: Image, row: int, spacing: tuple[float, float, float], window: Window) -> None:
-    across, up = ((0, 1), (0, 2), (1, 2))[row]
-    height, width = picture.shape[0] * spacing[up], picture.shape[1] * spacing[across]
+def _inches(figure: "Figure") -> "Axes":
+    """Axes over all of a figure whose coordinates are inches: many of them would take ten times as long to draw."""
+    axes = figure.add_axes((0, 0, 1, 1))
     bare(axes)
+    axes.set(xlim=(0, figure.get_figwidth()), ylim=(0, figure.get_figheight()), autoscale_on=False)
+    return axes
+
+
+def _slice(axes: "Axes", picture: Image, cell: Cell, across: float, row: int, window: Window) -> None:
+    left, bottom, width, height = cell
+    middle = (left + (width - across) / 2, bottom, across, height)
+    _place(axes, picture, middle, window, "lanczos" if window is GREY else "nearest")
+    for x, side, align in zip((0.02, 0.98), _SIDES[row], ("left", "right"), strict=True):
+        corner(axes, x, 0.82, side, DIM, size=7, align=align, cell=cell)
+
+
+def _colour_bar(axes: "Axes", cell: Cell, window: Window) -> None:
+    ramp = np.linspace(window.low, window.high, 256)[None]
+    _place(axes, ramp, cell, window, "nearest")
+    left, bottom, width, height = cell
+    for share in (0.0, 0.5, 1.0):
+        at, value = left + share * width, window.low + share * (window.high - window.low)
+        axes.plot([at, at], [bottom - 0.03, bottom], color=DIM, linewidth=0.8)
+        axes.text(at, bottom - 0.05, f"{value:g}", color=DIM, fontsize=7, ha="center", va="top")
+    axes.text(left + width / 2, bottom + height + 0.03, window.label, color=DIM, fontsize=7, ha="center")
+
+
+def _place(axes: "Axes", picture: Image, cell: Cell, window: Window, interpolation: str) -> None:
+    left, bottom, width, height = cell
     axes.imshow(
-        picture, cmap=_colours(window.cmap), vmin=window.low, vmax=window.high, extent=(0, width, 0, height),
-        interpolation="lanczos" if window is GREY else "nearest",
+        picture, cmap=_colours(window.cmap), vmin=window.low, vmax=window.high, aspect="auto",
+        extent=(left, left + width, bottom, bottom + height), interpolation=interpolation,
     )  # fmt: skip
-    left, right = _SIDES[row]
-    corner(axes, 0.02, 0.82, left, DIM, size=7)
-    corner(axes, 0.98, 0.82, right, DIM, size=7, align="right")
-
-
-def _colour_bar(figure: "Figure", under: "Axes", window: Window) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    place, height = under.get_position(), figure.get_figheight()
-    axes = figure.add_axes((place.x0 + 0.1 * place.width, 0.43 / height, 0.8 * place.width, 0.08 / height))
-    colours = ScalarMappable(Normalize(window.low, window.high), _colours(window.cmap))
-    bar = figure.colorbar(colours, cax=axes, orientation="horizontal")
-    ticks = [window.low, (window.low + window.high) / 2, window.high]
-    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    bar.ax.set_title(window.label, color=DIM, fontsize=7, pad=2)
-    bar.ax.tick_params(colors=DIM, labelsize=7, length=2, pad=1)
-    bar.outline.set_visible(False)
 
 
 def _colours(name: str) -> "Colormap":
@@ -197,8 +205,3 @@ def _colours(name: str) -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list(name, _DIVERGING) if name == "diverging" else colormaps[name]
-
-
-def _centred(limits: tuple[float, float], width: float) -> tuple[float, float]:
-    middle = sum(limits) / 2
-    return middle - width / 2, middle + width / 2
