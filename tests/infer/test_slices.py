@@ -46,15 +46,18 @@ class Middle:
     """Gives the middle slices of the first contrast; `above`: the ones that far above; `ramp`: brighter to the right;
     its scale is the same everywhere."""
 
-    multiple = 4
+    multiple, computes_alone, synthesizers = 4, False, ("generator",)
+    bfloat16: frozenset[str] = frozenset()
 
     def __init__(self, data: DataConfig, above: int = 0, ramp: float = 0.0, scale: float = 0.2) -> None:
         self.data, self.above, self.ramp, self.scale = data, above, ramp, scale
         self.seen: list[tuple[int, ...]] = []
+        self.threads: list[int] = []
 
     def synthesize(self, images: Tensor, have: Sequence[str], want: Sequence[str]) -> tuple[Tensor, Tensor]:
         assert images.shape[1:3] == (len(have), self.data.slab)
         self.seen.append(tuple(images.shape))
+        self.threads.append(torch.get_num_threads())
         first = self.data.first + self.above
         image = (
             images[:, :1, first : first + self.data.made] + self.ramp * torch.linspace(-1, 3, images.shape[-2])[:, None]
@@ -133,6 +136,15 @@ def test_results_do_not_depend_on_how_many_slices_go_at_a_time(batch: int, monke
     np.testing.assert_array_equal(image_of(small, raw), expected)
     assert max(shape[0] for shape in small.seen) * 2 <= max(2, batch)
     assert sum(shape[0] for shape in small.seen) == 4  # pairs of the seven slices that hold brain
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_system_that_computes_alone_has_each_slab_in_a_thread_but_for_bfloat16(bfloat16: bool) -> None:
+    raw, usual, system = brain((21, 26, 9)), Middle(data_of()), Middle(data_of())
+    system.computes_alone, system.bfloat16 = True, frozenset({"generator"} if bfloat16 else ())
+    np.testing.assert_array_equal(image_of(system, raw), image_of(usual, raw))
+    alone = {(shape[0], threads) for shape, threads in zip(system.seen, system.threads, strict=True)}
+    assert (alone == {(1, 1)}) != bfloat16
 
 
 def test_no_more_than_the_brain_is_computed_and_its_surroundings_do_not_matter() -> None:
@@ -311,13 +323,14 @@ def test_every_brain_that_is_made_has_the_mean_of_a_real_one(model: Synthesizer)
 
 
 @pytest.mark.parametrize("batch", [1, 100])
-def test_a_trained_systems_slices_do_not_depend_on_their_company(
+def test_a_trained_systems_slices_are_the_same_alone_and_in_company(
     model: Synthesizer, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = model(GIVEN)
+    alone = model(GIVEN)
+    monkeypatch.setattr(model.system, "computes_alone", False)
     monkeypatch.setattr(slices, "_BATCH", batch)
     for name, image in model(GIVEN).items():
-        np.testing.assert_allclose(image.array, usual[name].array, atol=2e-5)
+        np.testing.assert_allclose(image.array, alone[name].array, atol=2e-4)
 
 
 def test_a_run_that_was_not_calibrated_tells_no_confidence(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from polycontrast import recipes, systems
 from polycontrast.nets.slab_unet import ScaledBlock, SlabUnet
+from polycontrast.nets.winograd import WinogradConv
 
 REACH = 32  # pixels that a voxel of the network below sees, at most
 
@@ -38,7 +39,7 @@ def test_every_weight_has_a_part_in_what_comes_out() -> None:
 
 def test_there_is_no_norm_and_no_dropout() -> None:
     kinds = {type(m) for m in network().modules()}
-    assert kinds == {SlabUnet, nn.ModuleList, nn.Sequential, ScaledBlock, nn.Conv2d}
+    assert kinds == {SlabUnet, nn.ModuleList, nn.Sequential, ScaledBlock, nn.Conv2d, WinogradConv}
 
 
 def test_what_lies_far_away_and_how_large_the_image_is_do_not_matter() -> None:

@@ -71,14 +71,14 @@ def estimate(
     widths = [] if scales is None else [placed(abs(gain) * scales[:, i]) for i, (gain, _) in enumerate(gains)]
     if len(known) < len(inside):
         images, widths = between.guided(images, widths, known, slices.swapaxes(0, 1), inside, spacing[:2], device)
-    if data.centred:
-        images = [_centred(image, inside) for image in images]
 
-    def whole(image: Array) -> Array:
+    def finished(i: int) -> Estimate:
         """[Z, X, Y] in the box -> [X, Y, Z] of the volume."""
-        return grid.uncrop(image.transpose(1, 2, 0), box, mask.shape)
+        found = [_centred(images[i], inside) if data.centred else images[i], *widths[i : i + 1]]
+        image, *width = (grid.uncrop(x.transpose(1, 2, 0), box, mask.shape) for x in found)
+        return image, width[0] if width else None
 
-    return {name: (whole(images[i]), whole(widths[i]) if widths else None) for i, name in enumerate(want)}
+    return dict(zip(want, each_alone(finished, range(len(want))), strict=True))
 
 
 def _firsts(depth: int, made: int, apart: int) -> Indices:

@@ -16,7 +16,7 @@ def each_alone(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
 
     Results do not depend on the number of threads, and no thread waits for another.
     """
-    with ThreadPoolExecutor(min(torch.get_num_threads(), len(pieces)), initializer=_alone) as pool:
+    with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(pieces))), initializer=_alone) as pool:
         return list(pool.map(work, pieces))
 
 

@@ -7,7 +7,6 @@ read to its checksum, but never far beyond what the header describes.
 
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import ArrayLike, NDArray
 
 from polycontrast.errors import UserError
@@ -22,7 +22,7 @@ from polycontrast.io import checks, files, inflate
 from polycontrast.io.volume import Array, Geometry, Volume
 
 MAX_DESCRIPTION = 79
-_LEVEL = 1  # with Z_RLE, which packs synthetic images of a brain in two thirds of the time, and smaller
+_LEVEL = 2  # of isal's, which packs a synthetic image of a brain in a fifth of the time of zlib's fastest way
 
 _FORMS: dict[int, tuple[type[nib.Nifti1Header], slice, bytes]] = {  # header size -> class, place of the magic, magic
     348: (nib.Nifti1Header, slice(344, 348), b"n+1\0"),
@@ -114,7 +114,7 @@ def write(path: str | Path, array: ArrayLike, geometry: Geometry, *, description
     with files.atomic_write(path) as part, part.open("wb") as file:
         if path.name.endswith(".gz"):
             # Not GzipFile: this header has neither the time nor the name of the file in it.
-            packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+            packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, isal_zlib.MAX_WBITS | 16)
             file.writelines((packer.compress(content), packer.compress(voxels), packer.flush()))
         else:
             file.writelines((content, voxels))

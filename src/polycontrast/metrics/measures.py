@@ -31,8 +31,8 @@ TAILS = (0.5, 99.5)  # percentiles: what lies beyond goes into the outermost bin
 
 def require_packages(*, downstream: bool = False) -> None:
     """UserError if what the evaluation needs is not installed: said before hours of work, not after."""
-    needed = [("skimage", "scikit-image", "eval"), ("threadpoolctl", "threadpoolctl", "eval")]
-    for name, package, extra in [*needed, *([("monai", "MONAI", "monai")] if downstream else [])]:
+    needed = [("skimage", "scikit-image", "eval"), *([("monai", "MONAI", "monai")] if downstream else [])]
+    for name, package, extra in needed:
         if find_spec(name) is None:
             raise UserError(f"{package} is not installed", hint=f'pip install "polycontrast[{extra}]"')
 

@@ -22,8 +22,8 @@ class ScaledBlock(nn.Module):
             init_scaled(layer, scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(torch.relu_(self.first(torch.relu(x))))
-        return out
+        out: Tensor = self.second(torch.relu_(self.first(torch.relu(x))))
+        return out.add_(x)
 
 
 class SlabUnet(nn.Module):
@@ -69,7 +69,7 @@ class SlabUnet(nn.Module):
                 y = self.shrink[level](y)
         for level in range(len(self.up) - 1, -1, -1):
             y = nn.functional.interpolate(self.grow[level](y), scale_factor=2.0, mode="nearest")
-            y = self.up[level](y + skips[level])
+            y = self.up[level](y.add_(skips[level]))
         y = nn.functional.pixel_shuffle(self.spread(torch.relu_(y)), 2)
         y = torch.relu_(self.head(torch.cat([y, x.to(y.dtype)], dim=1)))
         with torch.autocast(y.device.type, enabled=False):  # bfloat16 would round an intensity to three digits
