@@ -15,6 +15,7 @@ from . import models
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 EXPECTED = {  # script -> what its tables must show
+    "alone": ("a slab of", "by NNPACK", "one thread", "farthest"),
     "ceiling": ("256 channels, 32 x 32, batch 8, bfloat16", "ceiling, GFLOP/s: float32"),
     "cache": ("one case read, normalised and cached", "anonymous memory at most", "training on it"),
     "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
