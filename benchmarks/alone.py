@@ -9,7 +9,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -37,7 +36,7 @@ def ways(network: torch.nn.Module, last: torch.nn.Module | None = None) -> dict[
         return torch.cat(each_alone(compute, x.split(1)))
 
     def direct(x: Tensor) -> Tensor:
-        with mock.patch("torch.backends.nnpack.is_available", return_value=False):
+        with torch.backends.nnpack.flags(enabled=False):
             return alone(x)
 
     first = {"batches of four, channels-last, by all threads": batches} if last is not None else {}

@@ -95,14 +95,16 @@ def _pass(run: Run, x: Tensor) -> None:
 
 
 def _input(run: Run, slices: int) -> Tensor:
-    batch = max(1, slices // run.rival.slices)
+    batch, threads = max(1, slices // run.rival.slices), torch.get_num_threads()
+    if run.rival.alone:  # no thread idle
+        batch = math.ceil(batch / threads) * threads
     return torch.randn(batch, run.rival.inputs, *run.size).contiguous(memory_format=run.rival.layout)
 
 
 def operations(run: Run) -> float:
     """Operations of a volume."""
     x = _input(run, run.rival.slices)
-    with counter() as counted:
+    with torch.no_grad(), counter() as counted:
         run.rival.network(x)
     return counted.get_total_flops() * run.rival.passes * math.ceil(run.number / run.rival.slices)
 

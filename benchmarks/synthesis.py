@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -71,11 +73,13 @@ def prepare(folder: Path, recipe: str, quick: bool) -> None:
 def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     """Load the model once, then read, synthesise and write the case so often; memory is that of these alone."""
     start = time.perf_counter()
-    synthesizer = Synthesizer.load(folder / "run", options=Options(fast=fast))
+    with mock.patch("polycontrast.infer.synthesizer.has_bfloat16", return_value=bfloat16):
+        synthesizer = Synthesizer.load(folder / "run", options=Options(fast=fast))
     load = time.perf_counter() - start
     synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers if bfloat16 else ())
-    untimed, calls = synthesizer.system.synthesize, Calls()
-    _spy(synthesizer, lambda *call: calls.timed(untimed, *call))
+    system, calls = synthesizer.system, Calls()
+    untimed = system.synthesize
+    system.synthesize = partial(calls.timed, untimed)  # type: ignore[method-assign]
     (case,) = find_cases(folder / "cases")
     have = synthesizer.system.usual or synthesizer.have
     case = replace(case, contrasts={name: case.contrasts[name] for name in have})
@@ -86,7 +90,7 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     start = time.perf_counter()
     run_case(case, synthesizer, folder / f"whole-{bfloat16}")
     whole = time.perf_counter() - start
-    _spy(synthesizer, lambda *call: calls.counted(untimed, *call))
+    system.synthesize = partial(calls.counted, untimed)  # type: ignore[method-assign]
     synthesizer({name: formats.read(path) for name, path in case.contrasts.items()})
     return Measured(dict(stages), load, whole, peak, sum(calls.operations))
 
@@ -137,10 +141,6 @@ class Calls:
             total += max(0.0, end - max(start, until))
             until = max(until, end)
         return total
-
-
-def _spy(synthesizer: Synthesizer, synthesize: Synthesize) -> None:
-    synthesizer.system.synthesize = synthesize  # type: ignore[method-assign]
 
 
 def _once(case: Case, synthesizer: Synthesizer, calls: Calls, out: Path, stages: dict[str, list[float]]) -> None:

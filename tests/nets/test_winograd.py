@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polycontrast.infer.workers import each_alone
 from polycontrast.nets.winograd import WinogradConv
 
-needs_nnpack = pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="this torch has no NNPACK")
+pytestmark = pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="this machine has no NNPACK")
 
 
 @pytest.fixture(name="calls")
@@ -44,7 +44,6 @@ def direct(conv: WinogradConv, x: Tensor) -> Tensor:
     return torch.conv2d(x.double(), weight, bias, padding=1)
 
 
-@needs_nnpack
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (16, 16), (33, 47), (96, 80)])
 @torch.no_grad()
@@ -54,7 +53,6 @@ def test_alone_it_equals_the_direct_convolution(size: tuple[int, int], calls: li
     assert len(calls) == 1
 
 
-@needs_nnpack
 def test_a_thread_of_the_pool_uses_it_and_others_do_not(calls: list[Tensor]) -> None:
     conv, images = layer(), torch.randn(4, 5, 20, 20).split(1)
     made = each_alone(torch.no_grad()(conv), images)
@@ -97,10 +95,27 @@ def test_in_bfloat16_it_is_torchs_own(calls: list[Tensor]) -> None:
 
 @pytest.mark.usefixtures("threads")
 @torch.no_grad()
-def test_without_nnpack_it_is_torchs_own(calls: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.nnpack, "is_available", lambda: False)
+def test_where_nnpack_is_missing_or_turned_off_it_is_torchs_own(
+    calls: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.backends.nnpack.flags(enabled=False):
+        layer()(torch.randn(1, 5, 8, 8))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.backends.nnpack, "is_available", lambda: False)
+        layer()(torch.randn(1, 5, 8, 8))
+    monkeypatch.delattr(torch, "_nnpack_spatial_convolution")
     layer()(torch.randn(1, 5, 8, 8))
     assert not calls
+
+
+@pytest.mark.usefixtures("threads")
+@torch.no_grad()
+def test_the_layout_of_image_and_weights_does_not_matter(calls: list[Tensor]) -> None:
+    conv, x = layer(), torch.randn(1, 5, 20, 24)
+    expected = conv(x)
+    conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    torch.testing.assert_close(conv(x.contiguous(memory_format=torch.channels_last)), expected, rtol=0, atol=0)
+    assert len(calls) == 2
 
 
 def test_its_parameters_are_those_of_a_plain_convolution() -> None:

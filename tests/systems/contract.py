@@ -18,6 +18,7 @@ from polycontrast.data.batches import Batch, Dataset
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
 from polycontrast.errors import UserError
+from polycontrast.infer.workers import each_alone
 from polycontrast.recipes import Recipe
 from polycontrast.systems.base import Phase, SampleRng, Step, System
 from polycontrast.train import checkpoint
@@ -207,7 +208,10 @@ class SystemContract:
         players = trainer.system.players
         modes = {name: [m.training for m in network.modules()] for name, network in players.items()}
         state = {name: [v.clone() for v in network.state_dict().values()] for name, network in players.items()}
-        self.made(trainer, self.given(trainer, batch))
+        given = self.given(trainer, batch)
+        with trainer.system.evaluating():
+            each_alone(lambda _: self.made(trainer, given), range(4))
+        self.made(trainer, given)
         assert modes == {name: [m.training for m in network.modules()] for name, network in players.items()}
         assert same(state, {name: list(network.state_dict().values()) for name, network in players.items()})
 

@@ -11,7 +11,7 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder or CSV of cases.")],
     split: Annotated[Path | None, typer.Option(help="JSON of roles; without it every case is taken.")] = None,
     role: Annotated[str, typer.Option(help="The role to calibrate on: not the one that was trained on.")] = "train",
-    threads: Annotated[int, typer.Option(min=1, help="Cases at a time.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Cases at a time: for a GPU; on a CPU one takes all cores.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Where normalised volumes are kept; ~/.cache by default.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,

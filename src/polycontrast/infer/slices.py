@@ -20,7 +20,7 @@ from polycontrast.infer.workers import each_alone
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
-_BATCH = 8  # slices made at a time: bounds memory
+_BATCH = 8  # slices made at a time: bounds memory, but for systems that compute alone (50 MB for each thread)
 _EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, the PSNR of some falls by 0.2 dB
 _LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
 _BACKGROUND = -1.0  # in the system's units, of either kind
@@ -137,7 +137,7 @@ def _network(
     `firsts` on; these [K, len(want), X, Y]; and the scales."""
     data = system.data
     assert isinstance(data, DataConfig)
-    alone = device.type == "cpu" and system.computes_alone and not system.bfloat16 & set(system.synthesizers)
+    alone = device.type == "cpu" and system.computes_alone and system.precision == "float32"
     made, each = data.made, 1 if alone else max(1, _BATCH // data.made)
     around = ((data.first, data.first + made - 1), (0, 0), (0, 0), (0, 0))
     padded = torch.from_numpy(np.pad(slices, around, constant_values=_BACKGROUND))
@@ -147,7 +147,8 @@ def _network(
         return _estimate(system, slabs[at].to(device), have, want, options.ensemble)
 
     batches = torch.from_numpy(firsts).split(each)
-    parts = each_alone(estimated, batches) if alone else [estimated(at) for at in batches]
+    with system.evaluating():
+        parts = each_alone(estimated, batches) if alone else [estimated(at) for at in batches]
     at, order = np.unique((firsts[:, None] + np.arange(made)).ravel(), return_index=True)
     known = order[at < len(slices)]
     scales = [_in_order(scale) for _, scale in parts if scale is not None]

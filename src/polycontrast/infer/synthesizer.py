@@ -54,9 +54,8 @@ class Synthesizer:
         self.options, self.data = options, data
         if system.reduced_precision:
             train = config.recipe.train
-            native = has_bfloat16(device)
-            system.bfloat16 = frozenset(train.bfloat16 if native else ())
-            system.use_channels_last(train.channels_last if native else ())
+            system.bfloat16 = frozenset(train.bfloat16 if has_bfloat16(device) else ())
+            system.use_channels_last(train.channels_last if system.bfloat16 else ())
         self.have, self.want = system.have, system.want
         self._estimate = tiling.estimate if isinstance(system.data, PatchConfig) else slices.estimate
 
@@ -121,7 +120,7 @@ class Synthesizer:
     @property
     def precision(self) -> str:
         """In what it computes here: "float32" or "bfloat16"."""
-        return "bfloat16" if self.system.bfloat16 & set(self.system.synthesizers) else "float32"
+        return self.system.precision
 
     def levels(self, have: Sequence[str], want: str) -> dict[str, float]:
         """{per cent: how many scales the interval that holds so many real values reaches}, of one contrast made of

@@ -113,7 +113,7 @@ class System(ABC):
     what every edge of an image must be a multiple of. bfloat16, channels_last: the players that `run` computes so (the
     loop sets them); losses and penalties are always outside autocast, in float32. reduced_precision: synthesis, too,
     may compute in bfloat16 where the device is made for it. computes_alone: in float32 on a CPU synthesis is faster by
-    one image in each thread than by batches (`nets.winograd`).
+    one slab in each thread than by batches (`nets.winograd`); `_synthesize` must change nothing then.
     """
 
     any_source: bool = False
@@ -165,14 +165,16 @@ class System(ABC):
         sides = self.data.dims
         padding = [p for n in reversed(images.shape[-sides:]) for p in (0, -n % self.multiple)] + [0, 0] * (3 - sides)
         padded = F.pad(images, padding, mode="replicate") if any(padding) else images
-        with self._evaluating():
+        with self.evaluating():
             made = self._synthesize(padded, have, want)
         image, scale = (None if x is None else _corner(x, images.shape[-sides:]) for x in made)
         assert image is not None
         return image, scale
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
+        """The networks that synthesis needs in evaluation mode. Threads that synthesise enter it together, from
+        without: each by itself, the first to leave would have the others go on in training mode."""
         modes = {name: self.players[name].training for name in self.synthesizers}
         for name in modes:
             self.players[name].eval()
@@ -217,6 +219,11 @@ class System(ABC):
         with torch.autocast(inputs[0].device.type, dtype=torch.bfloat16, enabled=player in self.bfloat16):
             out = self.players[player].get_submodule(part)(*inputs)
         return _widen(out)
+
+    @property
+    def precision(self) -> str:
+        """In what it synthesises: "float32" or "bfloat16"."""
+        return "bfloat16" if self.bfloat16 & set(self.synthesizers) else "float32"
 
     def use_channels_last(self, players: Iterable[str]) -> None:
         """Have these players computed in the channels-last layout."""
