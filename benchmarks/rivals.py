@@ -6,7 +6,8 @@ batches. any2any runs as synthesis runs it, in float32 one slab in each thread (
 slices at the same edges and precision for all; unet_256 halves eight times and takes nothing smaller than 256 x 256, so
 that a crop to the brain (160 x 192) does not help it. "As used": each as its own code runs it: any2any on the brain's
 crop in the fastest precision (all of its slices, though synthesis leaves some out), the others on all 155 slices of
-256 x 256 in float32.
+256 x 256 in float32. Operations, ceiling and floor are those of direct convolutions: any2any's in float32 are NNPACK's,
+which do with fewer, and may pass them.
 """
 
 import argparse

@@ -4,12 +4,15 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from polycontrast.io.files import write_json
+from polycontrast.nets.winograd import WinogradConv
 
 from . import models
 
@@ -39,11 +42,16 @@ SHORT = ("--recipe", "any2any_small", "--size", "32", "--images", "8", "--batch"
 SLOW = {"networks", "rivals", "precision", "train_step"}
 
 
-@pytest.fixture(scope="module")
-def train_step() -> ModuleType:
+@pytest.fixture(name="modules", scope="module")
+def _modules() -> Iterator[Callable[[str], ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        return importlib.import_module("train_step")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def train_step(modules: Callable[[str], ModuleType]) -> ModuleType:
+    return modules("train_step")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +68,19 @@ def test_script_prints_its_tables_and_leaves_nothing_behind(script: str, tmp_pat
     assert "| nan" not in done.stdout
     _check_tables(done.stdout)
     assert not list(tmp_path.iterdir())
+
+
+def test_calls_that_overlap_count_once(modules: Callable[[str], ModuleType]) -> None:
+    assert modules("synthesis").Calls(spans=[(5.0, 6.0), (1.0, 3.0), (2.0, 4.0), (2.5, 2.7)]).seconds() == 4.0
+
+
+def test_nnpacks_convolutions_count_as_direct_ones(modules: Callable[[str], ModuleType]) -> None:
+    conv, x = WinogradConv(3, 5), torch.randn(1, 3, 8, 6)
+    if not torch.backends.nnpack.is_available():
+        pytest.skip("this machine has no NNPACK")
+    with torch.no_grad(), modules("common").counter() as counted:
+        torch._nnpack_spatial_convolution(x, conv.weight, conv.bias, 1)
+    assert counted.get_total_flops() == 2 * 9 * 3 * 5 * 8 * 6
 
 
 def test_both_orders_compute_the_same_losses_where_no_update_lies_between(train_step: ModuleType) -> None:

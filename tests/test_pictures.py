@@ -88,6 +88,36 @@ def test_a_mosaic_shows_true_proportions(tmp_path, volume):
     assert tall[1] > 1.5 * one[1]
 
 
+def test_every_slice_has_its_size_in_mm_under_its_label_and_covers_no_other(tmp_path, volume, monkeypatch):
+    figures: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
+    draw(tmp_path / "m.png", volume, spacing=(1.0, 1.5, 3.0))
+    (axes,) = figures[0].axes
+    images = [image for image in axes.images if image.get_array().shape[0] > 1]  # but for the ramps of colour bars
+    assert len(images) == 15
+    inch = {round((i.get_extent()[1] - i.get_extent()[0]) / i.get_array().shape[1], 9) for i in images}
+    tall = {round((i.get_extent()[3] - i.get_extent()[2]) / i.get_array().shape[0], 9) for i in images}
+    assert max(inch) == pytest.approx(1.5 * min(inch))  # across: 1 mm, or 1.5 where y is across
+    assert max(tall) == pytest.approx(2 * min(tall))  # up: 1.5 mm, or 3
+    assert min(tall) == pytest.approx(max(inch))
+    boxes = [image.get_extent() for image in images]
+    for i, (left, right, bottom, top) in enumerate(boxes):
+        assert 0 < left < right < figures[0].get_figwidth()
+        assert 0 < bottom < top < figures[0].get_figheight()
+        assert all(right <= x0 or x1 <= left or top <= y0 or y1 <= bottom for x0, x1, y0, y1 in boxes[:i])
+    for column, label in enumerate(("T2", "T1 from T2", "real T1", "difference", "confidence")):
+        (text,) = (t for t in axes.texts if t.get_text() == label)
+        for left, right, _, top in boxes[3 * column : 3 * column + 3]:
+            assert text.get_position()[0] == pytest.approx((left + right) / 2)
+            assert text.get_position()[1] > top
+
+
+def test_a_colour_bar_tells_its_windows_ends_and_middle(tmp_path, volume, texts):
+    draw(tmp_path / "m.png", volume)
+    assert {"0", "0.625", "1.25", "-0.5", "0.5", "0.25"} <= set(texts)
+
+
 def test_the_same_picture_has_the_same_bytes_and_is_small(tmp_path, volume):
     first, second = (draw(tmp_path / n, volume).read_bytes() for n in ("a.png", "b.png"))
     assert first == second
