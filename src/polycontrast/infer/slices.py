@@ -20,7 +20,7 @@ from polycontrast.infer.workers import each_alone
 from polycontrast.io.volume import Array
 from polycontrast.systems.base import System
 
-_BATCH = 8  # slices made at a time: bounds memory, but for systems that compute alone (50 MB for each thread)
+_BATCH = 8  # slices made at a time: bounds memory, but for systems that compute alone (80 MB for each thread)
 _EDGE = 8  # mm of background around a brain that is cropped: with 2 mm, the PSNR of some falls by 0.2 dB
 _LARGEST = 2  # times a model's extent, which has room for a head: no brain is as wide
 _BACKGROUND = -1.0  # in the system's units, of either kind
