@@ -1,5 +1,7 @@
 """The command line: one small file per verb. Nothing here imports torch before a verb needs it."""
 
+import atexit
+import gc
 import importlib
 import sys
 import traceback
@@ -46,6 +48,7 @@ _state = {"debug": False}
 
 def main() -> None:
     """Run the command line; a UserError is printed in words and exits with 2."""
+    atexit.register(gc.freeze)  # else Python, on its way out, looks through all of torch's objects: half a second
     try:
         app()
     except UserError as error:

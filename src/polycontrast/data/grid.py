@@ -59,8 +59,8 @@ def crop(array: NDArray[T], box: Box) -> NDArray[T]:
 
 
 def uncrop(array: NDArray[T], box: Box, shape: tuple[int, int, int]) -> NDArray[T]:
-    """Put a crop back into zeros of the given shape."""
-    whole = np.zeros(shape, dtype=array.dtype)
+    """Put a crop back into zeros of the given shape, which lie in memory as a NIfTI file has them."""
+    whole = np.zeros(shape, dtype=array.dtype, order="F")
     whole[tuple(slice(a, b) for a, b in box)] = array
     return whole
 

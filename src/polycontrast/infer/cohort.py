@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import polycontrast
 from polycontrast import pictures
@@ -58,29 +60,30 @@ def run_case(
     skipped = tuple(name for name in wanted if name not in todo)
     if not todo:
         return Done(case.id, folder, (), skipped, ())
-    read: dict[str, Volume] = {}
+    parts = [(part, names, part.sources(case.contrasts, wanted)) for part, names in model.parts(todo)]
+    usual = {name: ranges for part, _, _ in parts for name, ranges in part.config.typical.items()}
     made: dict[str, Synthetic] = {}
     facts: dict[str, dict[str, Any]] = {}
-    for part, names in model.parts(todo):
-        sources = part.sources(case.contrasts, wanted)
-        read |= {name: formats.read(case.contrasts[name]) for name in sources if name not in read}
-        given = {name: read[name] for name in sources}
-        made |= part(given, names)
-        facts |= dict.fromkeys(names, _facts(part, given, names))
-    usual = {name: ranges for part, _ in model.parts(todo) for name, ranges in part.config.typical.items()}
-    shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # together they take as long as a fast network
-        jobs = [pool.submit(_mosaic, folder / f"{case.id}_synth.png", case.id, read, shown)]  # the longest first
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # what is not the network takes half as long as it
+        read = {name: formats.read(case.contrasts[name]) for _, _, sources in parts for name in sources}
+        flags, real = pool.submit(case_flags, read, usual), pool.submit(_panels, read)
+        for part, names, sources in parts:
+            given = {name: read[name] for name in sources}
+            told = pool.submit(_facts, part, given, names)
+            made |= part(given, names)
+            facts |= dict.fromkeys(names, told.result())
+        found = tuple(flags.result())
+        shown = {name: made[name] if name in made else _made_before(files[name]) for name in wanted}
+        picture = folder / f"{case.id}_synth.png"
+        jobs = [pool.submit(_mosaic, picture, case.id, real.result(), shown)]  # the longest first
         jobs += [pool.submit(_write, files[name], made[name]) for name in todo]
-        flags = pool.submit(case_flags, read, usual)
         for job in jobs:
             job.result()
-    found = tuple(flags.result())
-    if any(case.id in part.config.cases for part, _ in model.parts(todo)):
+    if any(case.id in part.config.cases for part, _, _ in parts):
         found += ("the model was trained on this case: its figures say nothing about new patients",)
     for name in todo:
-        told = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
-        write_json(sidecar_file(files[name]), told)
+        sidecar = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
+        write_json(sidecar_file(files[name]), sidecar)
     return Done(case.id, folder, todo, skipped, found)
 
 
@@ -218,11 +221,16 @@ def _facts(synthesizer: Synthesizer, volumes: dict[str, Volume], made: Sequence[
     }
 
 
-def _mosaic(path: Path, case: str, volumes: dict[str, Volume], made: dict[str, Synthetic]) -> None:
+def _panels(volumes: dict[str, Volume]) -> dict[str, Volume]:
+    """What is given, normalised, as the mosaic shows it."""
     brain = intensity.brain_mask([v.array for v in volumes.values()])
-    affine = next(iter(volumes.values())).geometry.affine
-    panels = {name: intensity.fit(v.array, brain).apply(v.array, brain) for name, v in volumes.items()}
-    real = list(panels)
+    return {n: v.with_array(intensity.fit(v.array, brain).apply(v.array, brain)) for n, v in volumes.items()}
+
+
+def _mosaic(path: Path, case: str, given: dict[str, Volume], made: dict[str, Synthetic]) -> None:
+    affine = next(iter(given.values())).geometry.affine
+    panels = {name: volume.array for name, volume in given.items()}
+    brain = reduce(np.logical_or, (array != 0 for array in panels.values()))
     for name, image in made.items():
         panels[f"{name} synthetic"] = image.array
         if image.confidence is not None:
@@ -233,5 +241,5 @@ def _mosaic(path: Path, case: str, volumes: dict[str, Volume], made: dict[str, S
         spacing=grid.canonical_spacing(affine),
         center=pictures.center(grid.to_canonical(brain, affine)),
         title=case,
-        synthetic=[label for label in panels if label not in real],
+        synthetic=[label for label in panels if label not in given],
     )
