@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from polycontrast import pictures
 from polycontrast.errors import UserError
+from polycontrast.pictures.sheet import Sheet
 
 
 @pytest.fixture(name="volume")
@@ -18,8 +18,8 @@ def _volume():
     return np.where(x**2 + y**2 + z**2 < 0.8, 0.6 + 0.2 * x, 0).astype(np.float32)
 
 
-@pytest.fixture(name="texts")
-def _texts(monkeypatch):
+@pytest.fixture(name="charted")
+def _charted(monkeypatch):
     """Every text of the figures that are saved."""
     found: list[str] = []
     save = Figure.savefig
@@ -29,6 +29,37 @@ def _texts(monkeypatch):
         save(self, *args, **kwargs)
 
     monkeypatch.setattr(Figure, "savefig", spy)
+    return found
+
+
+@pytest.fixture(name="written")
+def _written(monkeypatch):
+    """(text, place) of every text on a sheet."""
+    found: list[tuple[str, tuple[int, int]]] = []
+
+    def spied(write):
+        return lambda self, at, text, *args, **kwargs: (
+            found.append((text, at)),
+            write(self, at, text, *args, **kwargs),
+        )
+
+    for name in ("write", "write_up"):
+        monkeypatch.setattr(Sheet, name, spied(getattr(Sheet, name)))
+    return found
+
+
+@pytest.fixture(name="texts")
+def _texts(written):
+    """The texts alone, once the sheet is drawn."""
+    return lambda: [text for text, _ in written]
+
+
+@pytest.fixture(name="placed")
+def _placed(monkeypatch):
+    """(picture, box) of every slice and ramp on a sheet."""
+    found: list[tuple[np.ndarray, tuple[int, int, int, int]]] = []
+    place = Sheet.place
+    monkeypatch.setattr(Sheet, "place", lambda self, *what: (found.append(what), place(self, *what)))
     return found
 
 
@@ -68,8 +99,8 @@ def test_without_a_region_the_center_is_the_middle():
 
 def test_every_synthetic_panel_says_so_in_every_plane(tmp_path, volume, texts):
     draw(tmp_path / "m.png", volume)
-    assert texts.count("SYNTHETIC") == 3
-    assert any("right is on the left" in t for t in texts)
+    assert texts().count("SYNTHETIC") == 3
+    assert any("right is on the left" in t for t in texts())
 
 
 def test_the_confidence_of_every_contrast_has_the_window_of_confidence(tmp_path, volume, texts):
@@ -78,8 +109,8 @@ def test_the_confidence_of_every_contrast_has_the_window_of_confidence(tmp_path,
         tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title="case",
         synthetic=list(panels)[1:],
     )  # fmt: skip
-    assert sum("80 % interval" in text for text in texts) == 2
-    assert texts.count("SYNTHETIC") == 9
+    assert sum("80 % interval" in text for text in texts()) == 2
+    assert texts().count("SYNTHETIC") == 9
 
 
 def test_a_mosaic_shows_true_proportions(tmp_path, volume):
@@ -88,34 +119,57 @@ def test_a_mosaic_shows_true_proportions(tmp_path, volume):
     assert tall[1] > 1.5 * one[1]
 
 
-def test_every_slice_has_its_size_in_mm_under_its_label_and_covers_no_other(tmp_path, volume, monkeypatch):
-    figures: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
-    draw(tmp_path / "m.png", volume, spacing=(1.0, 1.5, 3.0))
-    (axes,) = figures[0].axes
-    images = [image for image in axes.images if image.get_array().shape[0] > 1]  # but for the ramps of colour bars
-    assert len(images) == 15
-    inch = {round((i.get_extent()[1] - i.get_extent()[0]) / i.get_array().shape[1], 9) for i in images}
-    tall = {round((i.get_extent()[3] - i.get_extent()[2]) / i.get_array().shape[0], 9) for i in images}
-    assert max(inch) == pytest.approx(1.5 * min(inch))  # across: 1 mm, or 1.5 where y is across
-    assert max(tall) == pytest.approx(2 * min(tall))  # up: 1.5 mm, or 3
-    assert min(tall) == pytest.approx(max(inch))
-    boxes = [image.get_extent() for image in images]
-    for i, (left, right, bottom, top) in enumerate(boxes):
-        assert 0 < left < right < figures[0].get_figwidth()
-        assert 0 < bottom < top < figures[0].get_figheight()
-        assert all(right <= x0 or x1 <= left or top <= y0 or y1 <= bottom for x0, x1, y0, y1 in boxes[:i])
+def test_every_slice_has_its_size_in_mm_under_its_label_and_covers_no_other(tmp_path, volume, placed, written):
+    path = draw(tmp_path / "m.png", volume, spacing=(1.0, 1.5, 3.0))
+    slices = [(picture, box) for picture, box in placed if box[3] > 7]  # but for the ramps of colour bars
+    assert len(slices) == 15
+    assert all(picture.shape == (box[3], box[2], 3) for picture, box in slices)
+    mm = (20 * 1.0, 24 * 1.5, 16 * 3.0)  # the brain fills the volume
+    for (across, up), (_, box) in zip([(0, 1), (0, 2), (1, 2)] * 5, slices, strict=True):
+        assert box[2:] == pytest.approx((212 / 36 * mm[across], 212 / 36 * mm[up]), abs=0.51)
+    boxes = [box for _, box in slices]
+    wide, tall = Image.open(path).size
+    for i, (left, top, width, height) in enumerate(boxes):
+        assert 0 < left < left + width < wide
+        assert 0 < top < top + height < tall
+        assert all(left + width <= x or x + w <= left or top + height <= y or y + h <= top for x, y, w, h in boxes[:i])
     for column, label in enumerate(("T2", "T1 from T2", "real T1", "difference", "confidence")):
-        (text,) = (t for t in axes.texts if t.get_text() == label)
-        for left, right, _, top in boxes[3 * column : 3 * column + 3]:
-            assert text.get_position()[0] == pytest.approx((left + right) / 2)
-            assert text.get_position()[1] > top
+        ((x, y),) = (at for text, at in written if text == label)
+        for left, top, width, _ in boxes[3 * column : 3 * column + 3]:
+            assert x == pytest.approx(left + width / 2, abs=1)
+            assert y < top
+
+
+def test_a_window_clips_what_lies_beyond_and_colours_nothing_outside_the_brain(tmp_path, volume, placed):
+    there = volume != 0
+    panels = {"T2": there * np.float32(9), "difference": np.where(there, np.float32(9), np.float32(-9))}
+    pictures.mosaic(tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title="case")
+    grey, difference = placed[0][0], placed[4][0]
+    middle = grey.shape[0] // 2, grey.shape[1] // 2
+    assert grey[middle].tolist() == [255, 255, 255]
+    assert difference[middle].tolist() == [0xFF, 0xE3, 0xB8]  # the last of its ramp
+    assert (difference[0] == 0).all()
+
+
+def test_a_title_that_is_too_long_is_made_smaller_and_other_letters_are_drawn(tmp_path, volume):
+    panels = {"T2": volume}
+    for title in ("T2 " * 40, "Grüße − ±"):
+        pictures.mosaic(tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title=title)
+        head = np.asarray(Image.open(tmp_path / "m.png"))[:30]
+        assert head.any()
+        assert not head[:, -3:].any()
+
+
+def test_what_is_not_a_number_is_black(tmp_path, volume, placed):
+    images = np.stack([[volume[:, :, 8], np.full_like(volume[:, :, 8], np.nan)]])
+    pictures.preview(tmp_path / "p.png", images, ["a"], ["A", "B"], "x")
+    assert placed[0][0].any()
+    assert not placed[1][0].any()
 
 
 def test_a_colour_bar_tells_its_windows_ends_and_middle(tmp_path, volume, texts):
     draw(tmp_path / "m.png", volume)
-    assert {"0", "0.625", "1.25", "-0.5", "0.5", "0.25"} <= set(texts)
+    assert {"0", "0.625", "1.25", "-0.5", "0.5", "0.25"} <= set(texts())
 
 
 def test_the_same_picture_has_the_same_bytes_and_is_small(tmp_path, volume):
@@ -131,17 +185,17 @@ def test_a_picture_that_cannot_be_written_is_the_users_error_and_leaves_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_curves_draw_every_number_of_the_log_but_its_clock(tmp_path, texts):
+def test_curves_draw_every_number_of_the_log_but_its_clock(tmp_path, charted):
     records = [{"images": 64 * i, "updates": i, "seconds": 1.0, "phase": "all", "d_loss": -1.0 - i} for i in range(30)]
     records[3] |= {"g_rec": 250.0, "d_gp": float("nan")}
     pictures.curves(tmp_path / "c.png", records)
-    assert {"d_loss", "g_rec"} <= set(texts)
-    assert not {"updates", "seconds", "phase", "images", "d_gp"} & set(texts)
+    assert {"d_loss", "g_rec"} <= set(charted)
+    assert not {"updates", "seconds", "phase", "images", "d_gp"} & set(charted)
 
 
-def test_a_term_that_was_never_logged_is_said_to_be_so(tmp_path, texts):
+def test_a_term_that_was_never_logged_is_said_to_be_so(tmp_path, charted):
     pictures.curves(tmp_path / "c.png", [{"images": 1, "d_loss": 1.0}], ["d_loss", "g_seg"])
-    assert "not logged" in texts
+    assert "not logged" in charted
 
 
 @pytest.mark.parametrize(
@@ -161,8 +215,8 @@ def test_axes_follow_what_the_values_span(tmp_path, monkeypatch, values, scale):
 def test_a_preview_marks_its_synthetic_columns(tmp_path, volume, texts):
     slices = np.stack([np.stack([volume[:, :, z]] * 3) for z in (6, 8)])
     pictures.preview(tmp_path / "p.png", slices, ["a", "b"], ["T2", "T1 fake", "T1 real"], "x", synthetic={"T1 fake"})
-    assert texts.count("SYNTHETIC") == 2
-    assert {"a", "b", "T2", "T1 fake", "T1 real"} <= set(texts)
+    assert texts().count("SYNTHETIC") == 2
+    assert {"a", "b", "T2", "T1 fake", "T1 real"} <= set(texts())
 
 
 def test_a_real_row_of_a_preview_is_not_marked(tmp_path, volume, texts):
@@ -171,17 +225,23 @@ def test_a_real_row_of_a_preview_is_not_marked(tmp_path, volume, texts):
         tmp_path / "p.png", slices, ["real", "a", "b"], ["T2", "T1", "FLAIR"], "x",
         synthetic={"T1", "FLAIR"}, real_rows={"real"},
     )  # fmt: skip
-    assert texts.count("SYNTHETIC") == 4
+    assert texts().count("SYNTHETIC") == 4
 
 
 @pytest.mark.parametrize("colour", [(), (3,)])
-def test_photographs_are_shown_upright_and_whole(tmp_path, monkeypatch, colour):
-    shown: list[np.ndarray] = []
-    imshow = Axes.imshow
-    monkeypatch.setattr(Axes, "imshow", lambda self, x, **k: (shown.append(x), imshow(self, x, **k)))
+def test_photographs_are_shown_upright_and_whole(tmp_path, placed, colour):
     images = np.zeros((1, 2, 8, 6, *colour), np.float32)
     images[0, 0, 0, 5] = 1.25  # the upper right
     pictures.preview(tmp_path / "p.png", images, ["a"], ["A", "B"], "x", photographs=True)
-    assert shown[0].shape == (8, 6, *colour)
-    assert (shown[0][0, 5] == 1).all()
-    assert np.count_nonzero(shown[0].reshape(48, -1).any(axis=1)) == 1
+    picture, (_, _, width, height) = placed[0]
+    assert (width, height) == (156, 208)
+    assert picture[:13, -13:].min() > 100
+    assert not picture[height // 2 :].any()
+    assert not picture[:, : width // 4].any()  # Lanczos' filter rings
+
+
+def test_a_colour_keeps_its_channels(tmp_path, placed):
+    images = np.zeros((1, 1, 8, 6, 3), np.float32)
+    images[..., 1] = 1.25
+    pictures.preview(tmp_path / "p.png", images, ["a"], ["A"], "x", photographs=True)
+    assert (placed[0][0] == (0, 255, 0)).all()

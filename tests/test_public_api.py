@@ -56,3 +56,17 @@ def test_reading_files_needs_no_torch() -> None:
     rooms = "polycontrast.io.layout, polycontrast.io.formats, polycontrast.io.case_table, polycontrast.workflows.check"
     done = run(f"import sys, {rooms}\nassert 'torch' not in sys.modules, 'torch'")
     assert done.returncode == 0, done.stderr
+
+
+def test_slices_are_drawn_without_the_time_that_matplotlib_takes(tmp_path) -> None:
+    code = f"""
+import sys, pathlib, numpy as np
+from polycontrast import pictures
+volume = np.ones((8, 8, 8), np.float32)
+path = pathlib.Path({str(tmp_path / "m.png")!r})
+pictures.mosaic(path, {{"T2": volume}}, spacing=(1, 1, 1), center=(4, 4, 4), title="a")
+print("LOADED", "matplotlib" in sys.modules)
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "LOADED False"

@@ -6,14 +6,11 @@ drawn; pyplot, which keeps figures alive, is not used.
 
 from polycontrast.pictures.charts import bland_altman, joint_histogram, spectra, violins
 from polycontrast.pictures.embed import Embedded, embed
-from polycontrast.pictures.slices import GREY, WINDOWS, Window, center, mosaic, plane, preview
+from polycontrast.pictures.slices import center, mosaic, plane, preview
 from polycontrast.pictures.training import curves
 
 __all__ = [
-    "GREY",
-    "WINDOWS",
     "Embedded",
-    "Window",
     "bland_altman",
     "center",
     "curves",

@@ -8,46 +8,53 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polycontrast.pictures.drawing import DARK, DIM, LIGHT, MARK, Cell, Image, bare, canvas, corner, headline, save
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
+from polycontrast.pictures.sheet import DIM, LIGHT, Box, Sheet, coloured, resized
 
 Center = tuple[int, int, int]
+Image = NDArray[np.floating[Any]]
 
 PLANES = ("axial", "coronal", "sagittal")
 _SIDES = (("R", "L"), ("R", "L"), ("A", "P"))  # what is left and right in each plane
 # Blue, black, orange: told apart by every common kind of colour vision, and 0 is as dark as the background.
 _DIVERGING = ("#c6e6ff", "#3d9be0", "#0f3d66", "#000000", "#6b3305", "#e58a1f", "#ffe3b8")
+_CIVIDIS = (
+    "#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78", "#948e77", "#aea371", "#c8b866", "#e5cf52",
+    "#fee838",
+)  # fmt: skip
+_SIDE, _GAP = 212, 4  # pixels: the longer edge of an axial slice in a mosaic, and between slices
+_ABOVE, _BELOW = 51, 64  # pixels: of a mosaic's title and labels, and of its colour bars
+_CELL = 156  # pixels: the width of a slice in a preview
 
 
 @dataclass(frozen=True)
 class Window:
-    """The values that a colour map spans, its name ("diverging" is ours), and what the colour bar says."""
+    """The values that a ramp of colours spans, the colours, and what the colour bar says."""
 
     low: float
     high: float
-    cmap: str
+    colours: tuple[str, ...]
     label: str
 
+    def shown(self, values: Image) -> NDArray[np.uint8]:
+        """Values of any shape -> colours [..., 3]."""
+        return coloured((values - self.low) / (self.high - self.low), self.colours)
 
-GREY = Window(0.0, 1.25, "gray", "normalised units")
-WINDOWS = {
-    "difference": Window(-0.5, 0.5, "diverging", "synthetic − real"),
-    "confidence": Window(0.0, 0.5, "cividis", "± of the 80 % interval"),
+
+_GREY = Window(0.0, 1.25, ("#000000", "#ffffff"), "normalised units")
+_WINDOWS = {
+    "difference": Window(-0.5, 0.5, _DIVERGING, "synthetic − real"),
+    "confidence": Window(0.0, 0.5, _CIVIDIS, "± of the 80 % interval"),
 }
 
 
 def _window(label: str) -> Window:
     """That of a panel by the last word of its label: "difference", "T1 confidence"."""
-    return WINDOWS.get(label.rpartition(" ")[2], GREY)
+    return _WINDOWS.get(label.rpartition(" ")[2], _GREY)
 
 
 def center(mask: NDArray[np.bool_]) -> Center:
@@ -75,35 +82,35 @@ def mosaic(
     voxel edges in mm. center: the voxel all planes pass through. synthetic: the labels on whose slices SYNTHETIC is
     written.
     """
-    brain = reduce(np.logical_or, (volume != 0 for label, volume in panels.items() if _window(label) is GREY))
-    box = _around(brain)
-    middle = (center[0] - box[0].start, center[1] - box[1].start, center[2] - box[2].start)
-    x, y, z = ((s.stop - s.start) * mm for s, mm in zip(box, spacing, strict=True))
-    inch, gap = 2.3 / max(x, y), 0.04
-    sizes = [(inch * across, inch * up) for across, up in ((x, y), (x, z), (y, z))]
-    bottom, pitch = 0.7, inch * max(x, y) + gap
-    floors = [bottom + sum(up + gap for _, up in sizes[row + 1 :]) for row in range(3)]
-    ceiling = floors[0] + sizes[0][1]
-    figure = canvas(pitch * len(panels) + 0.1, ceiling + 0.55, DARK)
-    axes = _inches(figure)
+    brain = reduce(np.logical_or, (volume != 0 for label, volume in panels.items() if _window(label) is _GREY))
+    around = _around(brain)
+    middle = (center[0] - around[0].start, center[1] - around[1].start, center[2] - around[2].start)
+    x, y, z = ((s.stop - s.start) * mm for s, mm in zip(around, spacing, strict=True))
+    pixels = _SIDE / max(x, y)  # of a mm
+    sizes = [(max(1, round(pixels * across)), max(1, round(pixels * up))) for across, up in ((x, y), (x, z), (y, z))]
+    pitch, floor = _SIDE + _GAP, _ABOVE + sum(up + _GAP for _, up in sizes)
+    sheet = Sheet(pitch * len(panels) + _GAP, floor + _BELOW, title)
     for column, (label, volume) in enumerate(panels.items()):
-        window, start = _window(label), 0.05 + pitch * column
+        window, start, top = _window(label), _GAP + pitch * column, _ABOVE
+        sheet.write((start + _SIDE // 2, top - 6), label, LIGHT, 13, "ms")
         for row, (across, up) in enumerate(sizes):
-            cell = (start, floors[row], pitch - gap, up)
-            picture = plane(volume[box], row, middle)
-            shown = picture if window is GREY else np.where(plane(brain[box], row, middle), picture, np.nan)
-            _slice(axes, shown, cell, across, row, window)
+            place = (start + (_SIDE - across) // 2, top, across, up)
+            picture = window.shown(resized(plane(volume[around], row, middle), place, smooth=window is _GREY))
+            if window is not _GREY:
+                picture *= resized(plane(brain[around], row, middle), place, smooth=False).astype(np.uint8)[..., None]
+            sheet.place(picture, place)
+            for at, side, anchor in ((4, 0, "lm"), (_SIDE - 4, 1, "rm")):
+                sheet.write((start + at, top + round(0.18 * up)), _SIDES[row][side], DIM, 9, anchor)
             if column == 0:
-                corner(axes, 0.02, 0.03, PLANES[row], DIM, cell=cell)
+                sheet.write((start + 4, top + up - 3), PLANES[row], DIM, 10, "ls")
             if label in synthetic:
-                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, weight="bold", cell=cell)
-        axes.text(start + (pitch - gap) / 2, ceiling + 0.08, label, color=LIGHT, fontsize=10, ha="center")
-        if window is not GREY or column == 0:
-            _colour_bar(axes, (start + 0.1 * pitch, 0.43, 0.8 * pitch, 0.08), window)
-    headline(figure, title)
+                sheet.mark((start, top, _SIDE, up), "SYNTHETIC")
+            top += up + _GAP
+        if window is not _GREY or column == 0:
+            _colour_bar(sheet, (start + _SIDE // 10, floor + 17, _SIDE * 8 // 10, 7), window)
     note = "patient's right is on the left; research only, not for diagnosis"
-    axes.text(figure.get_figwidth() / 2, 0.1, note, color=DIM, fontsize=7.5, va="center", ha="center")
-    save(figure, path)
+    sheet.write((sheet.image.width // 2, sheet.image.height - 9), note, DIM, 9.5, "mm")
+    sheet.save(path)
 
 
 def plane(volume: Image, row: int, center: Center) -> Image:
@@ -121,7 +128,7 @@ def preview(
     *,
     synthetic: Collection[str] = (),
     real_rows: Collection[str] = (),
-    window: tuple[float, float] = (GREY.low, GREY.high),
+    window: tuple[float, float] = (_GREY.low, _GREY.high),
     photographs: bool = False,
 ) -> None:
     """A grid of axial slices: images [rows, columns, X, Y], canonical orientation, all shown in one window.
@@ -133,26 +140,23 @@ def preview(
     if not photographs:
         across, along = _around(np.asarray(images > window[0] + 0.01).any(axis=(0, 1)))
         images = images[:, :, across, along][:, :, ::-1, ::-1].swapaxes(2, 3)
-    images = np.clip((images - window[0]) / (window[1] - window[0]), 0, 1)
     rows, columns, y, x = images.shape[:4]
-    figure = canvas(1.7 * columns + 0.3, 1.7 * rows * y / x + 0.75, DARK)
-    spec = figure.add_gridspec(
-        rows, columns, wspace=0.02, hspace=0.02, left=0.3 / figure.get_figwidth(), right=0.995,
-        top=1 - 0.6 / figure.get_figheight(), bottom=0.1 / figure.get_figheight(),
-    )  # fmt: skip
+    high = round(_CELL * y / x)
+    sheet = Sheet((_CELL + 3) * columns + 28, (high + 3) * rows + 64, title)
+    grey = Window(*window, _GREY.colours, "")
     for row in range(rows):
         for column in range(columns):
-            axes = figure.add_subplot(spec[row, column])
-            bare(axes)
-            axes.imshow(images[row, column], cmap="gray", vmin=0, vmax=1, aspect="auto")
+            place = (26 + (_CELL + 3) * column, 55 + (high + 3) * row, _CELL, high)
+            channels = np.atleast_3d(images[row, column])
+            shown = [grey.shown(resized(channels[..., i], place))[..., 0] for i in range(channels.shape[2])]
+            sheet.place(np.stack(shown * (3 // len(shown)), axis=2), place)
             if row == 0:
-                axes.set_title(col_labels[column], color=LIGHT, fontsize=9, pad=3)
+                sheet.write((place[0] + _CELL // 2, 51), col_labels[column], LIGHT, 11.5, "ms")
             if column == 0:
-                axes.set_ylabel(row_labels[row], color=DIM, fontsize=7, labelpad=3)
+                sheet.write_up((14, place[1] + high // 2), row_labels[row], DIM, 9)
             if col_labels[column] in synthetic and row_labels[row] not in real_rows:
-                corner(axes, 0.02, 0.97, "SYNTHETIC", MARK, size=6, weight="bold")
-    headline(figure, title)
-    save(figure, path, colours=None if images.ndim == 5 else 128)
+                sheet.mark(place, "SYNTHETIC", 8)
+    sheet.save(path, colours=None if images.ndim == 5 else 128)
 
 
 def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
@@ -165,43 +169,11 @@ def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
     return tuple(sides)
 
 
-def _inches(figure: "Figure") -> "Axes":
-    """One axes for a whole figure, in inches: drawn faster than one for each slice."""
-    axes = figure.add_axes((0, 0, 1, 1))
-    bare(axes)
-    axes.set(xlim=(0, figure.get_figwidth()), ylim=(0, figure.get_figheight()), autoscale_on=False)
-    return axes
-
-
-def _slice(axes: "Axes", picture: Image, cell: Cell, across: float, row: int, window: Window) -> None:
-    left, bottom, width, height = cell
-    middle = (left + (width - across) / 2, bottom, across, height)
-    _place(axes, picture, middle, window, "lanczos" if window is GREY else "nearest")
-    for x, side, align in zip((0.02, 0.98), _SIDES[row], ("left", "right"), strict=True):
-        corner(axes, x, 0.82, side, DIM, size=7, align=align, cell=cell)
-
-
-def _colour_bar(axes: "Axes", cell: Cell, window: Window) -> None:
-    ramp = np.linspace(window.low, window.high, 256)[None]
-    _place(axes, ramp, cell, window, "nearest")
-    left, bottom, width, height = cell
+def _colour_bar(sheet: Sheet, box: Box, window: Window) -> None:
+    left, top, width, height = box
+    ramp = window.shown(np.linspace(window.low, window.high, width))
+    sheet.place(np.broadcast_to(ramp, (height, width, 3)), box)
     for share in (0.0, 0.5, 1.0):
-        at, value = left + share * width, window.low + share * (window.high - window.low)
-        axes.plot([at, at], [bottom - 0.03, bottom], color=DIM, linewidth=0.8)
-        axes.text(at, bottom - 0.05, f"{value:g}", color=DIM, fontsize=7, ha="center", va="top")
-    axes.text(left + width / 2, bottom + height + 0.03, window.label, color=DIM, fontsize=7, ha="center")
-
-
-def _place(axes: "Axes", picture: Image, cell: Cell, window: Window, interpolation: str) -> None:
-    left, bottom, width, height = cell
-    axes.imshow(
-        picture, cmap=_colours(window.cmap), vmin=window.low, vmax=window.high, aspect="auto",
-        extent=(left, left + width, bottom, bottom + height), interpolation=interpolation,
-    )  # fmt: skip
-
-
-def _colours(name: str) -> "Colormap":
-    from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list(name, _DIVERGING) if name == "diverging" else colormaps[name]
+        value = window.low + share * (window.high - window.low)
+        sheet.write((left + round(share * width), top + height + 4), f"{value:g}", DIM, 9, "ma")
+    sheet.write((left + width // 2, top - 3), window.label, DIM, 9, "ms")
