@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from common import table
-from judge import CONTRASTS, FREQUENCIES, arguments, interval, mean, values_of
+from judge import CONTRASTS, FREQUENCIES, TENTHS, arguments, interval, mean, values_of
 from polycontrast import recipes
 from polycontrast.contrasts import canonical_set
 from polycontrast.data.appearance import Appearance
@@ -60,7 +60,7 @@ GAINED = ("psnr", "ssim", "nmae", "tumour psnr", "tumour nmae")
 SHOWN = (
     *GAINED,
     *(f"{of} {frequency}" for of in ("power", "ring correlation") for frequency in FREQUENCIES),
-    "error in the least confident tenth",
+    *TENTHS,
 )
 WAYS = ("", "fast", "ensemble", "raw")  # of synthesis
 Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]

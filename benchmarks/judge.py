@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from polycontrast.metrics.measures import nmae, psnr
 from polycontrast.metrics.reference import PERCENTILES
@@ -16,6 +17,8 @@ from polycontrast.metrics.statistics import Summary, summarise
 
 CONTRASTS = ("T1", "T1ce", "T2", "FLAIR")
 FREQUENCIES = (0.1, 0.2, 0.3)  # cycles/mm, within 0.01
+TENTHS = tuple(f"error in the {of} tenth" for of in ("least confident", "worst", "smoothly worst"))
+_SMOOTH = 4.0  # voxels: SD of the smooth map of errors
 Array, Mask = NDArray[np.float32], NDArray[np.bool_]
 
 
@@ -65,9 +68,21 @@ def values_of(
             values[f"power {frequency}"] = None if real is None or other is None else other / real
             values[f"ring correlation {frequency}"] = correlation
     if scale is not None:
-        error, worst = np.abs(truth - image)[brain], scale[brain] >= np.percentile(scale[brain], 90)
-        values["error in the least confident tenth"] = float(error[worst].sum() / error.sum())
+        error = np.abs(truth - image) * brain
+        maps = (scale, error, _smooth(error, brain))
+        values |= {name: _in_tenth(error[brain], x[brain]) for name, x in zip(TENTHS, maps, strict=True)}
     return values
+
+
+def _in_tenth(error: Array, by: Array) -> float:
+    """The share of the error in the tenth of voxels [N] where `by` is largest."""
+    return float(error[by >= np.percentile(by, 90)].sum() / error.sum())
+
+
+def _smooth(error: Array, brain: Mask) -> Array:
+    """The error's mean over the brain nearby, weighted by a Gaussian."""
+    near: Array = gaussian_filter(error, _SMOOTH) / gaussian_filter(brain.astype(np.float32), _SMOOTH).clip(1e-3)
+    return near
 
 
 def interval(summary: Summary, form: str = ".3f") -> str:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from polycontrast import recipes, systems
 from polycontrast.nets.slab_unet import ScaledBlock, SlabUnet
@@ -91,3 +92,25 @@ def test_the_generator_of_the_recipe_fits_in_twelve_megabytes_of_half_precision(
     with torch.device("meta"):
         generator = systems.build(recipe.system, recipe.data).players["generator"]
     assert sum(p.numel() for p in generator.parameters()) < 6.0e6 - 10_000  # less a header
+
+
+@pytest.mark.parametrize("absent", [[0], [1, 2], [0, 1, 2]])
+def test_a_channel_of_zeros_is_left_out_without_another_result(absent: list[int]) -> None:
+    made, x = network(), noise(2, 3, 16, 24)
+    x[:, absent] = 0
+    with torch.no_grad():
+        quick = made(x)
+    torch.testing.assert_close(quick, made(x))  # with gradients, nothing is left out
+
+
+@torch.no_grad()
+def test_a_channel_of_zeros_costs_nothing_where_no_gradient_is_asked_for() -> None:
+    made, x = network(), noise(2, 3, 16, 24)
+    counts = []
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            made(x)
+        counts.append(counter.get_total_flops())
+        x[:, 1:] = 0
+    stem, head = 2 * 9 * (4 * 2) * 6 * 8 * 12, 2 * 9 * 2 * 32 * 16 * 24  # of two channels, in each image
+    assert counts[0] - counts[1] == 2 * (stem + head)

@@ -86,7 +86,8 @@ class SystemContract:
 
     names: what the log of a step shows, per phase. batch_statistics: the players whose gradients, in training mode,
     depend on how a batch is shared among ranks (batch norm; dropout); batch_losses: those of which this is true
-    whatever the mode, because a loss looks at the batch as a whole.
+    whatever the mode, because a loss looks at the batch as a whole. idle: parameters that by the equations change no
+    term, so that rounding alone moves them, if anything does.
     `golden/<recipe's name>.json` holds the named terms of twenty steps per phase in float64, from weights and images
     that numpy draws, without dropout; `python -m tests.systems.write_golden` writes it. They change only when the
     mathematics does.
@@ -97,6 +98,7 @@ class SystemContract:
     names: dict[str, set[str]]
     batch_statistics: frozenset[str] = frozenset()
     batch_losses: frozenset[str] = frozenset()
+    idle: frozenset[str] = frozenset()
 
     @pytest.fixture
     def dataset(self, entries: list[Entry]) -> Dataset[Any]:
@@ -167,7 +169,13 @@ class SystemContract:
                 for name, network in players.items():
                     moved = [not torch.equal(p, b) for p, b in zip(network.parameters(), before[name], strict=True)]
                     collected = [p.grad is not None for p in network.parameters()]
-                    assert (all(moved) and all(collected)) if name == player else not (any(moved) or any(collected))
+                    if name != player:
+                        assert not any(moved)
+                        assert not any(collected)
+                        continue
+                    assert all(collected)
+                    still = {key for (key, _), m in zip(network.named_parameters(), moved, strict=True) if not m}
+                    assert still <= self.idle
 
     def test_it_stays_finite(self, trainer: Trainer, batch: Batch) -> None:
         for _ in range(50):

@@ -16,10 +16,12 @@ class WinogradConv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """inputs: which of them x holds, if it leaves out some that are 0."""
+        weight = self.weight if inputs is None else self.weight[:, inputs]
         if not self._suits(x):
-            return super().forward(x)
-        made: Tensor = torch._nnpack_spatial_convolution(x, self.weight, self.bias, (1, 1))
+            return self._conv_forward(x, weight, self.bias)
+        made: Tensor = torch._nnpack_spatial_convolution(x, weight, self.bias, (1, 1))
         return made
 
     def _suits(self, x: Tensor) -> bool:

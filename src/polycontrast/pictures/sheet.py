@@ -1,4 +1,4 @@
-"""Slices and words on a black sheet, through Pillow: in a third of the time that matplotlib takes, and without importing it."""
+"""Slices and words on a black sheet, through Pillow: a third of the time that matplotlib takes, and no import of it."""
 
 from collections.abc import Sequence
 from functools import lru_cache
