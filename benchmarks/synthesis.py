@@ -2,11 +2,14 @@
 
 A phantom and an untrained model: speed depends on neither. Operations are those of direct convolutions, as is the
 ceiling; an algorithm that does with fewer can pass it. Most systems are synthesised in float32; any2any in bfloat16
-where the machine has it. Each column is measured in a fresh process.
+where the machine has it. Each column is measured in a fresh process, and the program as a user runs it.
 """
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -25,6 +28,7 @@ import ceiling
 import polycontrast
 from common import QUICK_RECIPE, counter, fresh, machine, memory, table
 from polycontrast import config, recipes
+from polycontrast.contrasts import slug
 from polycontrast.data import phantom
 from polycontrast.infer.cohort import run_case
 from polycontrast.infer.options import Options
@@ -70,6 +74,13 @@ def prepare(folder: Path, recipe: str, quick: bool) -> None:
     write_json(folder / "run" / "config.json", described)
 
 
+def case_of(folder: Path, synthesizer: Synthesizer) -> Case:
+    """The phantom with what the model is usually given."""
+    (case,) = find_cases(folder / "cases")
+    have = synthesizer.system.usual or synthesizer.have
+    return replace(case, contrasts={name: case.contrasts[name] for name in have})
+
+
 def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     """Load the model once, then read, synthesise and write the case so often; memory is that of these alone."""
     start = time.perf_counter()
@@ -80,9 +91,7 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     system, calls = synthesizer.system, Calls()
     untimed = system.synthesize
     system.synthesize = partial(calls.timed, untimed)  # type: ignore[method-assign]
-    (case,) = find_cases(folder / "cases")
-    have = synthesizer.system.usual or synthesizer.have
-    case = replace(case, contrasts={name: case.contrasts[name] for name in have})
+    case = case_of(folder, synthesizer)
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
         _once(case, synthesizer, calls, folder / "out", stages)
@@ -93,6 +102,31 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     system.synthesize = partial(calls.counted, untimed)  # type: ignore[method-assign]
     synthesizer({name: formats.read(path) for name, path in case.contrasts.items()})
     return Measured(dict(stages), load, whole, peak, sum(calls.operations))
+
+
+def processes(folder: Path, fast: bool, repeats: int) -> str:
+    """What `polycontrast synth` of the case takes, so often, each in a process of its own."""
+    case = case_of(folder, Synthesizer.load(folder / "run"))
+    files = [part for name, path in case.contrasts.items() for part in (f"--{slug(name)}", str(path))]
+    command = [
+        sys.executable,
+        "-m",
+        "polycontrast",
+        "synth",
+        "--model",
+        str(folder / "run"),
+        *files,
+        *["--fast"] * fast,
+    ]
+    seconds, peaks = [], []
+    for i in range(repeats):
+        start = time.perf_counter()
+        running = subprocess.Popen([*command, "-o", str(folder / f"out-{i}")], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(running.pid, 0)
+        seconds.append(time.perf_counter() - start)
+        peaks.append(usage.ru_maxrss * 1024 / 1e9)
+        assert status == 0
+    return f"`polycontrast synth`, a process of its own: **{statistics.median(seconds):.2f} s**, {max(peaks):.2f} GB"
 
 
 def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> str:
@@ -186,8 +220,10 @@ def main() -> None:
         for precision in ("float32", "bfloat16") if native else ("float32",):
             with fresh(keeps_memory=True) as process:
                 columns[precision] = _column(process, Path(name), precision == "bfloat16", a.fast, repeats)
+        commands = processes(Path(name), a.fast, repeats)
     title = f"{recipe}{' --fast' if a.fast else ''}, one {'small ' if a.quick else ''}phantom"
     print(report(columns, ceiling.ceiling(speeds), title))
+    print(f"\n{commands}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ EXPECTED = {  # script -> what its tables must show
     "alone": ("a slab of", "by NNPACK", "one thread", "farthest"),
     "ceiling": ("256 channels, 32 x 32, batch 8, bfloat16", "ceiling, GFLOP/s: float32"),
     "cache": ("one case read, normalised and cached", "anonymous memory at most", "training on it"),
-    "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling"),
+    "synthesis": ("read, s", "network, GFLOP/s", "write, s", "resident memory at most", "of the ceiling", "own: **"),
     "rivals": ("any2any, one pass", "unet_256, three passes", "StarGAN, three passes", "times any2any", "as used"),
     "networks": ("generator", "discriminator", "segmenter", "gradient penalty", "bfloat16 channels-last"),
     "systems": ("unet", "discogan", "images/s"),
