@@ -81,8 +81,12 @@ def memory(field: str = "VmHWM") -> float:
     if status.exists():
         values = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(values[field].split()[0]) * 1024 / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+    return resident(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def resident(usage: resource.struct_rusage) -> float:
+    """The most that was resident, in GB."""
+    return usage.ru_maxrss / 1e9 if sys.platform == "darwin" else usage.ru_maxrss * 1024 / 1e9
 
 
 def prepared(name: str, batch: int, *, tuned: bool = True, rate: float | None = None) -> Recipe:

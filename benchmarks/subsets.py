@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common import table
-from judge import CONTRASTS, arguments, interval, mean, values_of
+from judge import CONTRASTS, LEAST_CONFIDENT, arguments, interval, mean, values_of
 from polycontrast.contrasts import slug
 from polycontrast.data.cache import Entry
 from polycontrast.device import choose, keep_memory
@@ -91,18 +91,18 @@ def tabled(rows: Rows) -> str:
                     paired_difference(values(f"{larger}_to_{want}", m), values(f"{have}_to_{want}", m))
                     for m in ("psnr", "ssim", "nmae")
                 ]
-                more.append([f"{have.replace('_', ', ')} + {extra}", want, *(interval(gain, "+.3f") for gain in gains)])
+                more.append([f"{have.replace('_', ', ')} + {extra}", want, *(interval(gain, "+.4f") for gain in gains)])
     honest = []
     for have in haves:
         for want in wants:
             if (way := f"{have}_to_{want}") in ways:
-                measures = [*(f"within {n} %" for n in LEVELS), "error in the least confident tenth"]
+                measures = [*(f"within {n} %" for n in LEVELS), LEAST_CONFIDENT]
                 honest.append([have.replace("_", ", "), want, *(mean(values(way, m)) for m in measures)])
     return "\n".join((
         "PSNR dB / SSIM / NMAE in the brain, means over patients:\n", every,
         "One more input, patient by patient:\n", table(["given", "made", "PSNR dB", "SSIM", "NMAE"], more),
         "Confidence:\n",
-        table(["given", "made", *(f"{n} %" for n in LEVELS), "error in the least confident tenth"], honest),
+        table(["given", "made", *(f"{n} %" for n in LEVELS), LEAST_CONFIDENT], honest),
     ))  # fmt: skip
 
 

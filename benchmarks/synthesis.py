@@ -26,7 +26,7 @@ from torch import Tensor
 
 import ceiling
 import polycontrast
-from common import QUICK_RECIPE, counter, fresh, machine, memory, table
+from common import QUICK_RECIPE, counter, fresh, machine, memory, resident, table
 from polycontrast import config, recipes
 from polycontrast.contrasts import slug
 from polycontrast.data import phantom
@@ -105,7 +105,10 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
 
 
 def processes(folder: Path, fast: bool, repeats: int) -> str:
-    """What `polycontrast synth` of the case takes, so often, each in a process of its own."""
+    """What `polycontrast synth` of the case takes, so often, each in a process of its own, in the usual precision.
+
+    Memory is the most that was resident, or, if that is more, of this process.
+    """
     case = case_of(folder, Synthesizer.load(folder / "run"))
     files = [part for name, path in case.contrasts.items() for part in (f"--{slug(name)}", str(path))]
     command = [
@@ -118,13 +121,14 @@ def processes(folder: Path, fast: bool, repeats: int) -> str:
         *files,
         *["--fast"] * fast,
     ]
+    command += ["--device", "cpu", *["--fast"] * fast]
     seconds, peaks = [], []
     for i in range(repeats):
         start = time.perf_counter()
         running = subprocess.Popen([*command, "-o", str(folder / f"out-{i}")], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(running.pid, 0)
         seconds.append(time.perf_counter() - start)
-        peaks.append(usage.ru_maxrss * 1024 / 1e9)
+        peaks.append(resident(usage))
         assert status == 0
     return f"`polycontrast synth`, a process of its own: **{statistics.median(seconds):.2f} s**, {max(peaks):.2f} GB"
 

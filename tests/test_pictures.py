@@ -9,6 +9,7 @@ from PIL import Image
 
 from polycontrast import pictures
 from polycontrast.errors import UserError
+from polycontrast.pictures import sheet
 from polycontrast.pictures.sheet import Sheet
 
 
@@ -56,8 +57,8 @@ def _texts(written):
 
 @pytest.fixture(name="placed")
 def _placed(monkeypatch):
-    """(picture, box) of every slice and ramp on a sheet."""
-    found: list[tuple[np.ndarray, tuple[int, int, int, int]]] = []
+    """(picture, its left and top) of every slice and ramp on a sheet."""
+    found: list[tuple[np.ndarray, tuple[int, int]]] = []
     place = Sheet.place
     monkeypatch.setattr(Sheet, "place", lambda self, *what: (found.append(what), place(self, *what)))
     return found
@@ -121,13 +122,11 @@ def test_a_mosaic_shows_true_proportions(tmp_path, volume):
 
 def test_every_slice_has_its_size_in_mm_under_its_label_and_covers_no_other(tmp_path, volume, placed, written):
     path = draw(tmp_path / "m.png", volume, spacing=(1.0, 1.5, 3.0))
-    slices = [(picture, box) for picture, box in placed if box[3] > 7]  # but for the ramps of colour bars
-    assert len(slices) == 15
-    assert all(picture.shape == (box[3], box[2], 3) for picture, box in slices)
+    boxes = [(*at, picture.shape[1], picture.shape[0]) for picture, at in placed if len(picture) > 7]  # no colour bars
+    assert len(boxes) == 15
     mm = (20 * 1.0, 24 * 1.5, 16 * 3.0)  # the brain fills the volume
-    for (across, up), (_, box) in zip([(0, 1), (0, 2), (1, 2)] * 5, slices, strict=True):
+    for (across, up), box in zip([(0, 1), (0, 2), (1, 2)] * 5, boxes, strict=True):
         assert box[2:] == pytest.approx((212 / 36 * mm[across], 212 / 36 * mm[up]), abs=0.51)
-    boxes = [box for _, box in slices]
     wide, tall = Image.open(path).size
     for i, (left, top, width, height) in enumerate(boxes):
         assert 0 < left < left + width < wide
@@ -151,20 +150,64 @@ def test_a_window_clips_what_lies_beyond_and_colours_nothing_outside_the_brain(t
     assert (difference[0] == 0).all()
 
 
-def test_a_title_that_is_too_long_is_made_smaller_and_other_letters_are_drawn(tmp_path, volume):
-    panels = {"T2": volume}
-    for title in ("T2 " * 40, "Grüße − ±"):
-        pictures.mosaic(tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title=title)
-        head = np.asarray(Image.open(tmp_path / "m.png"))[:30]
-        assert head.any()
-        assert not head[:, -3:].any()
+@pytest.mark.parametrize("length", [3, 17, 40, 120])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_title_ends_within_its_picture(tmp_path, volume, length, columns):
+    panels = {f"T{i}": volume for i in range(columns)}
+    title = ("Brats18_CBICA_AQQ_1: T1 from T2 " * 4)[:length]
+    pictures.mosaic(tmp_path / "m.png", panels, spacing=(1.0, 1.0, 1.0), center=(10, 12, 8), title=title)
+    head = np.asarray(Image.open(tmp_path / "m.png"))[:30]
+    assert head.any()
+    assert not head[:, -2:].any()
 
 
-def test_what_is_not_a_number_is_black(tmp_path, volume, placed):
-    images = np.stack([[volume[:, :, 8], np.full_like(volume[:, :, 8], np.nan)]])
-    pictures.preview(tmp_path / "p.png", images, ["a"], ["A", "B"], "x")
+def test_letters_of_many_names_are_drawn(tmp_path, volume):
+    def head(title: str) -> bytes:
+        pictures.mosaic(tmp_path / "m.png", {"T2": volume}, spacing=(1.0,) * 3, center=(10, 12, 8), title=title)
+        return np.asarray(Image.open(tmp_path / "m.png"))[:30].tobytes()
+
+    unknown = head("\U0010ffff")
+    assert len({head(letter) for letter in "éüßŁЖω±−"} | {unknown}) == 9
+
+
+def test_thin_slices_leave_room_for_their_words(tmp_path):
+    thin = np.ones((60, 60, 6), np.float32)
+    found = []
+    for value in (0.001, 1.25):  # black slices, white ones
+        pictures.mosaic(
+            tmp_path / "m.png", {"T1": thin * value}, spacing=(3.0, 3.0, 1.0), center=(30, 30, 3), title="a",
+            synthetic={"T1"},
+        )  # fmt: skip
+        picture = np.asarray(Image.open(tmp_path / "m.png")).astype(int)
+        found.append(int(((picture[..., 0] > 240) & (picture[..., 2] < 60)).sum()))  # the colour of marks
+    assert found[0] > 300
+    assert found[1] > 0.6 * found[0]  # the edges of letters are brighter on white
+
+
+def test_without_matplotlibs_font_there_is_another(tmp_path, volume, monkeypatch):
+    sheet._font.cache_clear()
+    monkeypatch.setattr(sheet, "find_spec", lambda _: None)
+    assert draw(tmp_path / "m.png", volume).exists()
+    sheet._font.cache_clear()
+
+
+def test_what_is_not_a_number_is_black_and_nothing_beside_it(tmp_path, placed):
+    image = np.full((40, 40), 0.6, np.float32)
+    image[20, 20] = np.nan
+    pictures.preview(tmp_path / "p.png", image[None, None], ["a"], ["A"], "x")
+    assert 0 < (placed[0][0] < 60).all(axis=2).sum() < 4 * (156 / 40) ** 2
+
+
+def test_what_is_too_bright_makes_no_dark_ring(tmp_path, placed):
+    image = np.full((40, 40), 0.6, np.float32)
+    image[20, 20] = 6.0
+    pictures.preview(tmp_path / "p.png", image[None, None], ["a"], ["A"], "x")
+    assert placed[0][0].min() > 90
+
+
+def test_an_image_of_a_line_is_drawn(tmp_path, placed):
+    pictures.preview(tmp_path / "p.png", np.ones((1, 1, 400, 1), np.float32), ["a"], ["A"], "x")
     assert placed[0][0].any()
-    assert not placed[1][0].any()
 
 
 def test_a_colour_bar_tells_its_windows_ends_and_middle(tmp_path, volume, texts):
@@ -233,8 +276,8 @@ def test_photographs_are_shown_upright_and_whole(tmp_path, placed, colour):
     images = np.zeros((1, 2, 8, 6, *colour), np.float32)
     images[0, 0, 0, 5] = 1.25  # the upper right
     pictures.preview(tmp_path / "p.png", images, ["a"], ["A", "B"], "x", photographs=True)
-    picture, (_, _, width, height) = placed[0]
-    assert (width, height) == (156, 208)
+    picture, width, height = placed[0][0], 156, 208
+    assert picture.shape == (height, width, 3)
     assert picture[:13, -13:].min() > 100
     assert not picture[height // 2 :].any()
     assert not picture[:, : width // 4].any()  # Lanczos' filter rings

@@ -53,6 +53,16 @@ def test_alone_it_equals_the_direct_convolution(size: tuple[int, int], calls: li
     assert len(calls) == 1
 
 
+@pytest.mark.usefixtures("threads")
+@torch.no_grad()
+def test_inputs_of_zeros_may_be_left_out(calls: list[Tensor]) -> None:
+    conv, x = layer(), torch.randn(1, 5, 16, 16)
+    held = torch.tensor([True, False, True, True, False])
+    x[:, ~held] = 0
+    torch.testing.assert_close(conv(x[:, held], held).double(), direct(conv, x), rtol=0, atol=1e-4)
+    assert [len(seen[0]) for seen in calls] == [3]
+
+
 def test_a_thread_of_the_pool_uses_it_and_others_do_not(calls: list[Tensor]) -> None:
     conv, images = layer(), torch.randn(4, 5, 20, 20).split(1)
     made = each_alone(torch.no_grad()(conv), images)

@@ -159,6 +159,7 @@ class SystemContract:
         self, trainer: Trainer, batch: Batch
     ) -> None:
         players = trainer.system.players
+        assert self.idle <= {name for network in players.values() for name, _ in network.named_parameters()}
         for phase in trainer.phases:
             scene = trainer.system.draw(batch, Step(phase.name, phase.turns), rng_of(trainer, batch))
             for player in phase.turns:

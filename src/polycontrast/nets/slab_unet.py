@@ -61,8 +61,7 @@ class SlabUnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x, held = _without_zeros(x)
-        blocks = None if held is None else (4 * held[:, None] + torch.arange(4)).flatten()
-        y = self.stem(nn.functional.pixel_unshuffle(x, 2), blocks)
+        y = self.stem(nn.functional.pixel_unshuffle(x, 2), None if held is None else held.repeat_interleave(4))
         skips = []
         for level, stage in enumerate(self.down):
             y = stage(y)
@@ -73,22 +72,23 @@ class SlabUnet(nn.Module):
             y = nn.functional.interpolate(self.grow[level](y), scale_factor=2.0, mode="nearest")
             y = self.up[level](y.add_(skips[level]))
         y = nn.functional.pixel_shuffle(self.spread(torch.relu_(y)), 2)
-        beside = None if held is None else torch.cat([torch.arange(_HEAD), _HEAD + held])
-        y = torch.relu_(self.head(torch.cat([y, x.to(y.dtype)], dim=1), beside))
+        both = None if held is None else nn.functional.pad(held, (_HEAD, 0), value=True)
+        y = torch.relu_(self.head(torch.cat([y, x.to(y.dtype)], dim=1), both))
         with torch.autocast(y.device.type, enabled=False):  # bfloat16 would round an intensity to three digits
             out: Tensor = self.last(y.to(self.last.weight.dtype))
         return out
 
 
 def _without_zeros(x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """x without the channels that are 0 everywhere, as those of absent contrasts are, and which it then holds.
+    """x without the channels that are 0 everywhere, as those of absent contrasts are, and which it holds, [C] bool.
 
-    All, and None, where it would save nothing: gradients ask for all, and a GPU would wait for the answer.
+    All, and None, where it would save nothing: gradients ask for all, a GPU would wait for the answer, and bfloat16's
+    layout would be lost.
     """
-    if x.device.type != "cpu" or torch.is_grad_enabled():
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
         return x, None
-    held = x.flatten(2).any(dim=2).any(dim=0).nonzero()[:, 0]
-    return (x[:, held], held) if 0 < len(held) < x.shape[1] else (x, None)
+    held = x.flatten(2).any(dim=2).any(dim=0)
+    return (x[:, held], held) if held.any() and not held.all() else (x, None)
 
 
 def init_scaled(layer: nn.Module, scale: float = 1.0) -> None:

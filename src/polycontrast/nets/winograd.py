@@ -17,7 +17,7 @@ class WinogradConv(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """inputs: which of them x holds, if it leaves out some that are 0."""
+        """inputs: which of them x holds (bool), if it leaves out some that are 0."""
         weight = self.weight if inputs is None else self.weight[:, inputs]
         if not self._suits(x):
             return nn.functional.conv2d(x, weight, self.bias, padding=1)

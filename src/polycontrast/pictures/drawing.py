@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 WHITE, DIM, INK = "#ffffff", "#9a9a9a", "#1b1b1b"
 
 
-def canvas(width: float, height: float, colour: str = WHITE, dpi: int = 92) -> "Figure":
+def canvas(width: float, height: float, dpi: int = 92) -> "Figure":
     """An empty figure of so many inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=dpi, facecolor=colour)
+    return Figure(figsize=(width, height), dpi=dpi, facecolor=WHITE)
 
 
 def save(figure: "Figure", path: Path, colours: int | None = None) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polycontrast.pictures.sheet import DIM, LIGHT, Box, Sheet, coloured, resized
+from polycontrast.pictures.drawing import DIM
+from polycontrast.pictures.sheet import LIGHT, Place, Sheet, coloured, resized
 
 Center = tuple[int, int, int]
-Image = NDArray[np.floating[Any]]
+Array = NDArray[np.floating[Any]]
 
 PLANES = ("axial", "coronal", "sagittal")
 _SIDES = (("R", "L"), ("R", "L"), ("A", "P"))  # what is left and right in each plane
@@ -27,6 +28,7 @@ _CIVIDIS = (
     "#fee838",
 )  # fmt: skip
 _SIDE, _GAP = 212, 4  # pixels: the longer edge of an axial slice in a mosaic, and between slices
+_LOWEST = 40  # pixels: what a row of slices has for its words, however thin they are
 _ABOVE, _BELOW = 51, 64  # pixels: of a mosaic's title and labels, and of its colour bars
 _CELL = 156  # pixels: the width of a slice in a preview
 
@@ -40,7 +42,7 @@ class Window:
     colours: tuple[str, ...]
     label: str
 
-    def shown(self, values: Image) -> NDArray[np.uint8]:
+    def shown(self, values: Array) -> NDArray[np.uint8]:
         """Values of any shape -> colours [..., 3]."""
         return coloured((values - self.low) / (self.high - self.low), self.colours)
 
@@ -68,7 +70,7 @@ def center(mask: NDArray[np.bool_]) -> Center:
 
 def mosaic(
     path: Path,
-    panels: Mapping[str, Image],
+    panels: Mapping[str, Array],
     *,
     spacing: tuple[float, float, float],
     center: Center,
@@ -88,40 +90,33 @@ def mosaic(
     x, y, z = ((s.stop - s.start) * mm for s, mm in zip(around, spacing, strict=True))
     pixels = _SIDE / max(x, y)  # of a mm
     sizes = [(max(1, round(pixels * across)), max(1, round(pixels * up))) for across, up in ((x, y), (x, z), (y, z))]
-    pitch, floor = _SIDE + _GAP, _ABOVE + sum(up + _GAP for _, up in sizes)
-    sheet = Sheet(pitch * len(panels) + _GAP, floor + _BELOW, title)
+    heights = [max(up, _LOWEST) for _, up in sizes]
+    tops = [_ABOVE + sum(height + _GAP for height in heights[:row]) for row in range(4)]
+    sheet = Sheet((_SIDE + _GAP) * len(panels) + _GAP, tops[3] + _BELOW, title)
     for column, (label, volume) in enumerate(panels.items()):
-        window, start, top = _window(label), _GAP + pitch * column, _ABOVE
-        sheet.write((start + _SIDE // 2, top - 6), label, LIGHT, 13, "ms")
+        left, window = _GAP + (_SIDE + _GAP) * column, _window(label)
+        sheet.write((left + _SIDE // 2, _ABOVE - 6), label, LIGHT, 13, "ms")
         for row, (across, up) in enumerate(sizes):
-            place = (start + (_SIDE - across) // 2, top, across, up)
-            picture = window.shown(resized(plane(volume[around], row, middle), place, smooth=window is _GREY))
-            if window is not _GREY:
-                picture *= resized(plane(brain[around], row, middle), place, smooth=False).astype(np.uint8)[..., None]
-            sheet.place(picture, place)
-            for at, side, anchor in ((4, 0, "lm"), (_SIDE - 4, 1, "rm")):
-                sheet.write((start + at, top + round(0.18 * up)), _SIDES[row][side], DIM, 9, anchor)
-            if column == 0:
-                sheet.write((start + 4, top + up - 3), PLANES[row], DIM, 10, "ls")
-            if label in synthetic:
-                sheet.mark((start, top, _SIDE, up), "SYNTHETIC")
-            top += up + _GAP
+            picture, outline = (plane(x[around], row, middle) for x in (volume, brain))
+            place = left + (_SIDE - across) // 2, tops[row]
+            sheet.place(_coloured(picture, outline, across, up, window), place)
+            _words(sheet, (left, tops[row]), heights[row], row, synthetic=label in synthetic, first=column == 0)
         if window is not _GREY or column == 0:
-            _colour_bar(sheet, (start + _SIDE // 10, floor + 17, _SIDE * 8 // 10, 7), window)
+            _colour_bar(sheet, (left + _SIDE // 10, tops[3] + 17), window)
     note = "patient's right is on the left; research only, not for diagnosis"
     sheet.write((sheet.image.width // 2, sheet.image.height - 9), note, DIM, 9.5, "mm")
     sheet.save(path)
 
 
-def plane(volume: Image, row: int, center: Center) -> Image:
+def plane(volume: Array, row: int, center: Center) -> Array:
     """The slice of a canonical volume through a voxel, as lines of a picture; row 0, 1, 2: axial, coronal, sagittal."""
-    cut: Image = np.moveaxis(volume, 2 - row, 0)[center[2 - row]]  # a view, which `np.take` would copy whole
+    cut: Array = np.moveaxis(volume, 2 - row, 0)[center[2 - row]]  # a view, which `np.take` would copy whole
     return cut[::-1, ::-1].T
 
 
 def preview(
     path: Path,
-    images: Image,
+    images: Array,
     row_labels: Sequence[str],
     col_labels: Sequence[str],
     title: str,
@@ -140,22 +135,22 @@ def preview(
     if not photographs:
         across, along = _around(np.asarray(images > window[0] + 0.01).any(axis=(0, 1)))
         images = images[:, :, across, along][:, :, ::-1, ::-1].swapaxes(2, 3)
-    rows, columns, y, x = images.shape[:4]
-    high = round(_CELL * y / x)
-    sheet = Sheet((_CELL + 3) * columns + 28, (high + 3) * rows + 64, title)
     grey = Window(*window, _GREY.colours, "")
-    for row in range(rows):
-        for column in range(columns):
-            place = (26 + (_CELL + 3) * column, 55 + (high + 3) * row, _CELL, high)
-            channels = np.atleast_3d(images[row, column])
-            shown = [grey.shown(resized(channels[..., i], place))[..., 0] for i in range(channels.shape[2])]
-            sheet.place(np.stack(shown * (3 // len(shown)), axis=2), place)
-            if row == 0:
-                sheet.write((place[0] + _CELL // 2, 51), col_labels[column], LIGHT, 11.5, "ms")
-            if column == 0:
-                sheet.write_up((14, place[1] + high // 2), row_labels[row], DIM, 9)
-            if col_labels[column] in synthetic and row_labels[row] not in real_rows:
-                sheet.mark(place, "SYNTHETIC", 8)
+    images = images.clip(*window)  # before it is resized: a filter makes dark rings around what is too bright
+    rows, columns, y, x = images.shape[:4]
+    high = max(1, round(_CELL * y / x))
+    sheet = Sheet((_CELL + 3) * columns + 28, (high + 3) * rows + 64, title)
+    for row, column in np.ndindex(rows, columns):
+        left, top = 26 + (_CELL + 3) * column, 55 + (high + 3) * row
+        channels = np.moveaxis(np.atleast_3d(images[row, column]), 2, 0)
+        shown = [grey.shown(resized(channel, _CELL, high))[..., 0] for channel in channels]
+        sheet.place(np.stack(shown * (3 // len(shown)), axis=2), (left, top))
+        if row == 0:
+            sheet.write((left + _CELL // 2, top - 4), col_labels[column], LIGHT, 11.5, "ms")
+        if column == 0:
+            sheet.write_up((left - 12, top + high // 2), row_labels[row], 9)
+        if col_labels[column] in synthetic and row_labels[row] not in real_rows:
+            sheet.mark((left, top), 8)
     sheet.save(path, colours=None if images.ndim == 5 else 128)
 
 
@@ -169,10 +164,28 @@ def _around(shown: Any, margin: int = 3) -> tuple[slice, ...]:
     return tuple(sides)
 
 
-def _colour_bar(sheet: Sheet, box: Box, window: Window) -> None:
-    left, top, width, height = box
+def _coloured(picture: Array, outline: Array, width: int, height: int, window: Window) -> NDArray[np.uint8]:
+    """A slice in the colours of its window, black outside the brain where 0 is not black."""
+    shown = window.shown(resized(picture, width, height, smooth=window is _GREY))
+    if window is not _GREY:
+        shown *= resized(outline, width, height, smooth=False).astype(np.uint8)[..., None]
+    return shown
+
+
+def _words(sheet: Sheet, at: Place, height: int, row: int, *, synthetic: bool, first: bool) -> None:
+    left, top = at
+    for x, side, anchor in ((4, 0, "lm"), (_SIDE - 4, 1, "rm")):
+        sheet.write((left + x, top + max(20, round(0.18 * height))), _SIDES[row][side], DIM, 9, anchor)
+    if first:
+        sheet.write((left + 4, top + height - 3), PLANES[row], DIM, 10, "ls")
+    if synthetic:
+        sheet.mark(at)
+
+
+def _colour_bar(sheet: Sheet, at: Place, window: Window) -> None:
+    (left, top), width, height = at, _SIDE * 8 // 10, 7
     ramp = window.shown(np.linspace(window.low, window.high, width))
-    sheet.place(np.broadcast_to(ramp, (height, width, 3)), box)
+    sheet.place(np.broadcast_to(ramp, (height, width, 3)), at)
     for share in (0.0, 0.5, 1.0):
         value = window.low + share * (window.high - window.low)
         sheet.write((left + round(share * width), top + height + 4), f"{value:g}", DIM, 9, "ma")
