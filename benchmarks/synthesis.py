@@ -227,7 +227,7 @@ def main() -> None:
         commands = processes(Path(name), a.fast, repeats)
     title = f"{recipe}{' --fast' if a.fast else ''}, one {'small ' if a.quick else ''}phantom"
     print(report(columns, ceiling.ceiling(speeds), title))
-    print(f"\n{commands}")
+    print(commands)
 
 
 if __name__ == "__main__":
