@@ -262,6 +262,13 @@ def test_a_preview_marks_its_synthetic_columns(tmp_path, volume, texts):
     assert {"a", "b", "T2", "T1 fake", "T1 real"} <= set(texts())
 
 
+def test_a_mark_of_a_preview_keeps_its_colour_among_greys(tmp_path):
+    noise = np.random.default_rng(0).random((2, 3, 80, 90), np.float32)
+    pictures.preview(tmp_path / "p.png", noise, ["a", "b"], ["A", "B", "C"], "x", synthetic={"C"})
+    picture = np.asarray(Image.open(tmp_path / "p.png").convert("RGB")).astype(int)
+    assert (abs(picture - (0xFF, 0xB0, 0x00)).max(axis=2) < 8).sum() > 50
+
+
 def test_a_real_row_of_a_preview_is_not_marked(tmp_path, volume, texts):
     slices = np.stack([np.stack([volume[:, :, z]] * 3) for z in (5, 6, 8)])
     pictures.preview(
