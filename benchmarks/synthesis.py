@@ -111,17 +111,8 @@ def processes(folder: Path, fast: bool, repeats: int) -> str:
     """
     case = case_of(folder, Synthesizer.load(folder / "run"))
     files = [part for name, path in case.contrasts.items() for part in (f"--{slug(name)}", str(path))]
-    command = [
-        sys.executable,
-        "-m",
-        "polycontrast",
-        "synth",
-        "--model",
-        str(folder / "run"),
-        *files,
-        *["--fast"] * fast,
-    ]
-    command += ["--device", "cpu", *["--fast"] * fast]
+    options = ["--model", str(folder / "run"), "--device", "cpu", *["--fast"] * fast]
+    command = [sys.executable, "-m", "polycontrast", "synth", *files, *options]
     seconds, peaks = [], []
     for i in range(repeats):
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """One place that draws: mosaics and previews of volumes, curves of a training, charts of an evaluation.
 
-PNG files, written whole or not at all; the same input gives the same bytes. matplotlib is imported when something is
-drawn; pyplot, which keeps figures alive, is not used.
+PNG files, written whole or not at all; the same input gives the same bytes. matplotlib is imported when a
+chart is drawn; pyplot, which keeps figures alive, is not used.
 """
 
 from polycontrast.pictures.charts import bland_altman, joint_histogram, spectra, violins
