@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import platform
 import resource
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from polycontrast.systems.base import OptimiserConfig
 from polycontrast.systems.tcmgan import Tcmgan, TcmganConfig
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.loop import Trainer
+from polycontrast.workflows import costs
 
 QUICK_RECIPE = "tcmgan_demo"
 PATIENTS, SHAPE, SPACING = 4, (128, 128, 12), 1.875  # the middle of the brain, about as the paper's pixels show it
@@ -62,13 +62,8 @@ def _convolution(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Si
 
 def machine() -> str:
     """One line: processor, threads, library. What a figure was measured on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = f"{len(names)} x {names[0]}" if names else platform.machine()
     load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    simd = torch.backends.cpu.get_cpu_capability()
-    parts = (processor, simd, f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", load)
+    parts = (costs.machine(torch.device("cpu")), torch.backends.cpu.get_cpu_capability(), load)
     return ", ".join(part for part in parts if part) + "\n"
 
 
@@ -79,7 +74,7 @@ def memory(field: str = "VmHWM") -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        values = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        values = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8", errors="replace").splitlines())
         return int(values[field].split()[0]) * 1024 / 1e9
     return resident(resource.getrusage(resource.RUSAGE_SELF))
 

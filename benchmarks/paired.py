@@ -5,9 +5,10 @@
 
 `judge` synthesises every case of the role from T2 and writes PAIRED/<name>.json, {case: {contrast: {measure: value}}};
 with --segmenter FOLDER also whole-tumour Dice, as the contrast "whole tumour". `table` prints means over patients with
-95 % bootstrap intervals, and the differences of --against to every other run, patient by patient.
+95 % bootstrap intervals, the differences of --against to every other run, patient by patient, and its cases' tumours.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,26 @@ def tabled(out: Path, against: str) -> str:
                 )
     header = ["", "run", *SHOWN]
     padded = [[row + [""] * (len(header) - len(row)) for row in rows] for rows in (means, differences)]
-    return f"{table(header, padded[0])}\n{against} minus each, patient by patient:\n\n{table(header, padded[1])}"
+    return "\n".join((
+        table(header, padded[0]),
+        f"{against} minus each, patient by patient:\n", table(header, padded[1]),
+        f"The tumours of {against}:\n", tumours(runs[against]),
+    ))  # fmt: skip
+
+
+def tumours(rows: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+    """Case by case: the error in the tumour, how far it stands out in synthetic and real images, and Dice."""
+
+    def cell(row: Mapping[str, float | None], forms: Mapping[str, str]) -> str:
+        found = [(row.get(measure), form) for measure, form in forms.items()]
+        return " / ".join("-" if value is None else format(value, form) for value, form in found)
+
+    error = {"tumour nmae": ".3f", "contrast": "+.2f", "true contrast": "+.2f"}
+    columns = {**dict.fromkeys(WANT, error), TUMOUR: dict.fromkeys(("synthetic", "T2 only", "real"), ".2f")}
+    return table(
+        ["case", *(f"{name}: {', '.join(forms)}" for name, forms in columns.items())],
+        [[case, *(cell(row.get(name, {}), forms) for name, forms in columns.items())] for case, row in rows.items()],
+    )
 
 
 if __name__ == "__main__":

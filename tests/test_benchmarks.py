@@ -39,7 +39,7 @@ EXPECTED = {  # script -> what its tables must show
     ),
 }
 SHORT = ("--recipe", "any2any_small", "--size", "32", "--images", "8", "--batch", "4")
-SLOW = {"networks", "rivals", "precision", "train_step"}
+SLOW = {"cache", "distortions", "evaluate", "networks", "precision", "rivals", "synthesis", "train_step"}
 
 
 @pytest.fixture(name="modules", scope="module")
@@ -132,7 +132,7 @@ def judged(cohort: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     ("script", "steps", "words"),
     [
         ("paired", (["judge", "--runs", "a={run}", "--runs", "b={run}"], ["table", "--against", "a"]),
-         ("a minus each, patient by patient", "ring correlation 0.3")),
+         ("a minus each, patient by patient", "ring correlation 0.3", "tumour nmae, contrast")),
         ("subsets", (["judge", "--model", "{run}", "--slices", "12"], ["table"]),
          ("t1, t1ce, flair", "flair + t1", "error in the least confident tenth")),
         ("ablate", (["train", "no_ssim", *SHORT], ["judge", "no_ssim", *SHORT], ["table"]), ("no_ssim", "tumour psnr")),

@@ -102,6 +102,14 @@ def locked() -> list[str]:
     return (ROOT / "requirements.lock").read_text(encoding="utf-8").split("\n")[:-1]
 
 
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_text_is_utf_8_whatever_the_locale(file: Path) -> None:
+    """Not only the user's: once SimpleITK has read a DICOM series, the process's locale is "C"."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    text = [call for call in calls if ast.unparse(call.func).endswith((".read_text", ".write_text"))]
+    assert all("encoding" in (keyword.arg for keyword in call.keywords) for call in text)
+
+
 def test_the_lock_pins_versions_and_names_no_index_or_address() -> None:
     wrong = [line for line in locked() if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)]
     assert not wrong

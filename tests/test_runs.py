@@ -62,7 +62,7 @@ def change(key: str, value: Any) -> Callable[[Path], None]:
     """Set a value of config.json by a dotted name; Ellipsis removes it."""
 
     def apply(run: Path) -> None:
-        values = json.loads((run / "config.json").read_text())
+        values = json.loads((run / "config.json").read_text(encoding="utf-8"))
         *above, last = key.split(".")
         place = values
         for name in above:

@@ -30,7 +30,7 @@ sys.argv = ["polycontrast", "synth", "--t2", sys.argv[2], "-o", "out", "--device
 cli.main()
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

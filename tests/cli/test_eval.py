@@ -47,7 +47,7 @@ def test_other_protocols_stand_beside_the_honest_one(call: Call, drawn: tuple[Pa
         "slice-max, dai2020", "-q",
     )  # fmt: skip
     assert answer.code == 0
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert list(summary["protocols"]) == ["polycontrast", "slice-max", "dai2020"]
     assert "### slice-max" in answer.out
     with (tmp_path / "out" / "cases.csv").open(newline="") as file:
@@ -69,7 +69,7 @@ def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
         "eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "--protocol", "brasyn", "-q"
     )
     assert judged.code == 0, judged.err
-    assert json.loads((out / "summary.json").read_text())["want"] == sorted(set(drops.values()))
+    assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["want"] == sorted(set(drops.values()))
     with (out / "cases.csv").open(newline="") as file:
         found = {(row["case"], row["contrast"]) for row in csv.DictReader(file)}
     assert found == set(drops.items())
@@ -178,7 +178,7 @@ def test_a_flawed_case_has_its_place_in_the_draw_and_is_flagged(
     assert sorted(path.name for path in (out / "pseudo_validation").iterdir()) == CASES[1:]
     judged = call("eval", "--drop", "official", "-i", synthetic, "--data", data, "-o", out, "-q")
     assert judged.code == 3, judged.err
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert [failure["case"] for failure in summary["failures"]] == CASES[:1]
     sent = sorted(path.name for path in (out / "submission").iterdir())
     assert sent == [f"{case}-{NAMES[drops[case]]}.nii.gz" for case in CASES[1:]]

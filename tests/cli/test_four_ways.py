@@ -42,7 +42,7 @@ def _other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sidecar(out: Path, case: str, contrast: str) -> dict[str, object]:
-    told: dict[str, object] = json.loads((out / case / f"{case}_{contrast}_synth.json").read_text())
+    told: dict[str, object] = json.loads((out / case / f"{case}_{contrast}_synth.json").read_text(encoding="utf-8"))
     return told
 
 

@@ -85,7 +85,7 @@ def test_a_folder_with_a_bad_image_ends_with_a_table(call: Call, tmp_path: Path,
     answer = call("synth", *options, "-i", images)
     assert answer.code == 3
     assert "000001.png: made Young, Bald" in answer.out
-    assert "bad.png" in (out / "failures.csv").read_text()
+    assert "bad.png" in (out / "failures.csv").read_text(encoding="utf-8")
     answer = call("synth", *options, "-i", images / "bad.png")
     assert answer.code == 2
     assert "cannot be read as an image" in answer.err

@@ -22,7 +22,7 @@ def test_roles_are_drawn_by_subject(call: Call, visits: Path, tmp_path: Path) ->
     answer = call("split", visits, "-o", tmp_path / "split.json", "--roles", "test=1,gan=-1")
     assert answer.code == 0
     assert "2 test, 4 gan" in answer.out
-    split = json.loads((tmp_path / "split.json").read_text())
+    split = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
     assert list(split) == ["test", "gan"]
     subjects = {role: {case[:15] for case in cases} for role, cases in split.items()}
     assert len(subjects["test"]) == 1
@@ -35,7 +35,7 @@ def test_a_split_is_never_drawn_anew_over_another(call: Call, cohort: Path, tmp_
     answer = call("split", cohort, "-o", file, "--roles", "gan=-1")
     assert answer.code == 2
     assert "must not be drawn anew" in answer.err
-    assert file.read_text() == '{"test": []}'
+    assert file.read_text(encoding="utf-8") == '{"test": []}'
 
 
 def test_folds_are_a_folder_of_splits(call: Call, visits: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_folds_are_a_folder_of_splits(call: Call, visits: Path, tmp_path: Path) 
     assert answer.code == 0, answer.err
     assert "4 gan, 2 test: " in answer.out
     assert sorted(file.name for file in out.iterdir()) == ["fold_1.json", "fold_2.json", "fold_3.json"]
-    folds = [json.loads(file.read_text()) for file in sorted(out.iterdir())]
+    folds = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(out.iterdir())]
     assert sorted(case for fold in folds for case in fold["test"]) == sorted(p.name for p in visits.iterdir())
     assert all(len({case[:15] for case in fold["test"]}) == 1 for fold in folds)
     again = call("split", visits, "--folds", 2, "-o", out)

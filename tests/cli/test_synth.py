@@ -57,7 +57,7 @@ def test_another_model_is_refused_without_overwrite(call: Call, run: Path, cohor
     assert call("synth", "--model", run, *arguments).code == 0
     refused(call("synth", "--model", other, *arguments), "another model", "--overwrite")
     assert call("synth", "--model", other, *arguments, "--overwrite").code == 0
-    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text(encoding="utf-8"))
     assert told["model"]["name"] == "other"
 
 
@@ -118,9 +118,9 @@ def test_shards_divide_the_cohort_and_keep_each_others_failures(
         shares.append([name[:2] for name in made(tmp_path / "out") if name not in before])
     assert codes == [3, 0]
     assert shares == [["P3"], ["P0", "P2"]]
-    assert "P1" in (tmp_path / "out/failures_1_of_2.csv").read_text()
+    assert "P1" in (tmp_path / "out/failures_1_of_2.csv").read_text(encoding="utf-8")
     assert call(*arguments, "--shard", "1/4").code == 3  # a share of one case is still one of a cohort
-    assert "P1" in (tmp_path / "out/failures_1_of_4.csv").read_text()
+    assert "P1" in (tmp_path / "out/failures_1_of_4.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("shard", ["2/2", "1", "a/b", "-1/2", "0/0", "/", "²/3", "0/1/2"])
@@ -175,7 +175,7 @@ def test_a_phantom_with_its_skull_is_made_but_flagged(call: Call, run: Path, tmp
     answer = call("synth", "--model", run, "--t2", file, "-o", tmp_path / "out", "--want", "t1")
     assert answer.code == 0
     assert "strip the skull" in answer.out
-    flags = json.loads((tmp_path / "out/head/head_t1_synth.json").read_text())["flags"]
+    flags = json.loads((tmp_path / "out/head/head_t1_synth.json").read_text(encoding="utf-8"))["flags"]
     assert len(flags) == 2
     assert "thick slices (3.5 mm)" in flags[0]
 
@@ -227,7 +227,7 @@ def test_without_a_model_the_shipped_one_makes_all_the_others_and_their_confiden
     assert answer.code == 0, answer.err
     assert made(tmp_path / "out") == [f"Tiny_0_{c}_synth.nii.gz" for c in ("flair", "t1", "t1ce")]
     assert len(list((tmp_path / "out/Tiny_0").glob("*_confidence.nii.gz"))) == 3
-    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text(encoding="utf-8"))
     assert told["model"]["name"] == "any2any"
     assert "fast" not in told["model"]
 
@@ -245,7 +245,7 @@ def test_of_a_case_that_lacks_nothing_it_says_so_and_how_to_choose(call: Call, c
 def test_fast_and_ensemble_reach_the_model_and_its_sidecars(call: Call, cohort: Path, tmp_path: Path) -> None:
     arguments = ("synth", "--t2", cohort / "Tiny_0/Tiny_0_t2.nii.gz", "-o", tmp_path / "out", "--want", "t1")
     assert call(*arguments, "--fast", "--ensemble").code == 0
-    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text())["model"]
+    told = json.loads((tmp_path / "out/Tiny_0/Tiny_0_t1_synth.json").read_text(encoding="utf-8"))["model"]
     assert (told["fast"], told["ensemble"]) == (True, True)
     refused(call(*arguments, "--fast"), "other options", "--overwrite")
     assert call(*arguments, "--fast", "--ensemble").out.count("there already") == 1

@@ -35,7 +35,7 @@ def test_from_a_folder_to_a_table(
     first = call(*train, "--images", 8, "--batch", 4, "--seed", 3, "--device", "cpu")
     assert first.code == 0, first.err
     assert f"run folder: {run}" in first.out
-    described = json.loads((run / "config.json").read_text())
+    described = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert described["cases"] == ["Tiny_0", "Tiny_1"]
     assert (described["recipe"]["train"]["images"], described["recipe"]["train"]["seed"]) == (8, 3)
     refused(call(*train, "--images", 8), "there is a run already", "--resume")
@@ -46,7 +46,7 @@ def test_from_a_folder_to_a_table(
     judged = call("eval", "-i", out, "--data", cohort, "--split", split, "-o", results)
     assert judged.code == 0, judged.err
     assert "judging Tiny_2" in judged.err
-    assert (results / "summary.md").read_text().strip() in judged.out
+    assert (results / "summary.md").read_text(encoding="utf-8").strip() in judged.out
     with (results / "cases.csv").open() as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     assert {row["case"] for row in rows} == {"Tiny_2", "Tiny_3"}
@@ -57,7 +57,7 @@ def test_from_a_folder_to_a_table(
     partly = call("eval", "-i", out, "--data", cohort, "--split", split, "-o", results, "-q")
     assert partly.code == 3
     assert "1 could not be judged" in partly.err
-    assert "Tiny_3" in (results / "failures.csv").read_text()
+    assert "Tiny_3" in (results / "failures.csv").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_trained_is_refused(call: Call, small: str, cohort: Path, cache: Path, tmp_path: Path) -> None:

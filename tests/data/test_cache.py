@@ -1,4 +1,5 @@
 import errno
+import locale
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_a_single_slice_is_read_like_its_row(case: Path, folder: Path) -> None:
     found = entry(case.parent, folder)
     np.testing.assert_array_equal(found.images(3), found.images(slice(None))[3])
     np.testing.assert_array_equal(found.lesion(3), found.lesion(slice(None))[3])
+
+
+def test_an_entry_of_a_foreign_name_is_read_in_any_locale(tmp_path: Path, folder: Path) -> None:
+    case = tiny.draw_case(tmp_path / "cohort", "Müller_1")
+    usual = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        assert [entry(case.parent, folder).id for _ in range(2)] == ["Müller_1"] * 2
+    finally:
+        locale.setlocale(locale.LC_CTYPE, usual)
 
 
 def test_the_second_call_reads_no_volume(case: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,7 @@ def test_default_grid_is_that_of_brats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cohort_has_a_split_that_names_each_case_once(tmp_path: Path) -> None:
     folder = write_cohort(tmp_path / "cohort", 5, shape=TINY, spacing=SPACING)
-    split = json.loads((folder / "split.json").read_text())
+    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
     assert {role: len(names) for role, names in split.items()} == {"gan": 3, "train": 1, "test": 1}
     assert sorted(name for names in split.values() for name in names) == sorted(
         p.name for p in folder.iterdir() if p.is_dir()

@@ -60,7 +60,7 @@ class TestOneCase:
         self, case: Case, synthesizer: Synthesizer, tmp_path: Path
     ) -> None:
         cohort.run_case(case, synthesizer, tmp_path / "out")
-        told = json.loads((tmp_path / "out/P1/P1_t1ce_synth.json").read_text())
+        told = json.loads((tmp_path / "out/P1/P1_t1ce_synth.json").read_text(encoding="utf-8"))
         assert told["synthetic"] is True
         assert (told["contrast"], told["have"], told["want"]) == ("T1ce", ["T2"], list(WANT))
         assert told["polycontrast"] == polycontrast.__version__
@@ -333,7 +333,7 @@ def test_unusual_input_is_flagged_in_the_sidecar_and_in_what_is_returned(
     skulled: Case, synthesizer: Synthesizer, tmp_path: Path
 ) -> None:
     done = cohort.run_case(skulled, synthesizer, tmp_path / "out", ["T1"])
-    told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text())["flags"]
+    told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text(encoding="utf-8"))["flags"]
     assert told == list(done.flags)
     assert any("6.5 mm" in flag for flag in told)
     assert any("skull" in flag for flag in told)

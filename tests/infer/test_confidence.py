@@ -58,7 +58,7 @@ def test_the_sidecar_tells_how_to_get_the_other_intervals(
     case: Case, run: Path, model: Synthesizer, tmp_path: Path
 ) -> None:
     cohort.run_case(case, model, tmp_path / "out", ["T1"])
-    told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text())["confidence"]
+    told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text(encoding="utf-8"))["confidence"]
     assert told["file"] == "P1_t1_confidence.nii.gz"
     assert "half the width of the 80 % interval" in told["means"]
     assert told["levels"] == {"50": 0.4375, "80": 1.0, "95": 1.875}
@@ -80,7 +80,7 @@ def test_a_model_without_one_leaves_none_and_removes_that_of_the_volume_before(
         cohort.run_case(case, plain, tmp_path / "out", ["T1"])
     cohort.run_case(case, plain, tmp_path / "out", ["T1"], overwrite=True)
     assert not (tmp_path / "out/P1/P1_t1_confidence.nii.gz").exists()
-    assert json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text())["confidence"] is None
+    assert json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text(encoding="utf-8"))["confidence"] is None
 
 
 def test_a_volume_whose_map_is_gone_is_made_again(case: Case, model: Synthesizer, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_options_are_told_and_decide_whether_a_volume_is_up_to_date(
     other = Synthesizer.load(run, options=options)
     for first, second in ((model, other), (other, model)):
         cohort.run_case(case, first, tmp_path / "out", ["T1"], overwrite=True)
-        told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text())["model"]
+        told = json.loads((tmp_path / "out/P1/P1_t1_synth.json").read_text(encoding="utf-8"))["model"]
         assert told.get(name, False) is (first is other)
         with pytest.raises(UserError, match="other options"):
             cohort.run_case(case, second, tmp_path / "out", ["T1"])

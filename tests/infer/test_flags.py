@@ -209,7 +209,7 @@ def test_real_patients_are_seldom_flagged_and_spoilt_ones_are(tmp_path: Path, ca
 
     root = Path(os.environ["POLYCONTRAST_REAL_DATA"])
     cases = {case.id: case for case in find_cases(root / "cohort")}
-    roles = json.loads((root / "split.json").read_text())
+    roles = json.loads((root / "split.json").read_text(encoding="utf-8"))
     if lacking := {name for names in roles.values() for name in names} - set(cases):
         pytest.skip(f"judges all patients of the split file, {len(lacking)} of which are not unpacked")
     contrasts = ("T1", "T1ce", "T2", "FLAIR")

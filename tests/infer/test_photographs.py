@@ -43,7 +43,7 @@ def test_a_photograph_keeps_its_size_and_gets_a_sidecar(model: PhotoSynthesizer,
     assert sorted(file.name for file in out.iterdir()) == ["house_b_synth.json", "house_b_synth.png"]
     with Image.open(out / "house_b_synth.png") as made:
         assert (made.size, made.mode, made.info["Description"]) == ((31, 29), "RGB", "SYNTHETIC B by polycontrast")
-    told = json.loads((out / "house_b_synth.json").read_text())
+    told = json.loads((out / "house_b_synth.json").read_text(encoding="utf-8"))
     assert told["synthetic"] is True
     assert (told["have"], told["want"]) == ("A", "B")
     assert told["model"]["sha256"] == model.sha256
@@ -97,7 +97,7 @@ def test_a_model_of_two_data_sets_makes_the_labels_of_both_of_a_photograph_of_ei
     face, mood = (photos.save(tmp_path / "in" / f"{n}.png", photos.scene(0, 24, n)) for n in (20, 22))
     for file, crop in ((face, 20), (mood, 22)):
         assert run_photograph(file, model, out).made == ("Young", "Bald", "happy", "sad")
-        told = json.loads((out / f"{file.stem}_sad_synth.json").read_text())
+        told = json.loads((out / f"{file.stem}_sad_synth.json").read_text(encoding="utf-8"))
         assert told["size"] == f"cropped to {crop}, resized to 16, cut to 16"
     made = [read(out / f"20_{name}_synth.png", 3).pixels for name in ("young", "bald", "happy", "sad")]
     assert not any(np.allclose(made[0], other) for other in made[1:])

@@ -93,7 +93,7 @@ def test_a_header_of_another_kind_that_claims_too_much_is_refused(tmp_path, name
 
 def test_voxels_outside_the_folder_are_not_fetched(tmp_path):
     sitk.WriteImage(picture(voxels()), str(tmp_path / "a.mhd"))
-    text = (tmp_path / "a.mhd").read_text()
+    text = (tmp_path / "a.mhd").read_text(encoding="utf-8")
     (tmp_path / "a.mhd").write_text(text.replace("a.raw", "../../secret.raw"))
     refused(tmp_path / "a.mhd", "secret")
 

@@ -218,7 +218,7 @@ def test_a_full_or_forbidden_disk_leaves_the_old_file_and_nothing_else(tmp_path,
     with pytest.raises(UserError, match="cannot write") as caught:
         nifti.write(path, np.zeros(SHAPE), Geometry.from_affine(SHAPE, np.eye(4)))
     assert caught.value.path == path
-    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+    assert [p.read_text(encoding="utf-8") for p in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")

@@ -126,7 +126,9 @@ def test_it_is_kept_and_trained_anew_only_for_other_cases(
     assert first.named(slices) == again.named(slices)
     opened(tmp_path, cases[:3], NAMES)
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns > stamp
-    assert json.loads((tmp_path / "classifier.json").read_text())["cases"] == [case.id for case in cases[:3]]
+    assert json.loads((tmp_path / "classifier.json").read_text(encoding="utf-8"))["cases"] == [
+        case.id for case in cases[:3]
+    ]
 
 
 def test_the_name_of_a_slice_does_not_depend_on_its_neighbours(learnt: Classifier, cases: list[Case]) -> None:

@@ -152,7 +152,7 @@ def test_a_case_without_tumour_has_no_tumour_value_and_does_not_count(cohort):
 
 def test_the_summary_names_normalisation_mask_and_range(cohort):
     run(cohort)
-    found = json.loads((cohort[3] / "summary.json").read_text())
+    found = json.loads((cohort[3] / "summary.json").read_text(encoding="utf-8"))
     told = found["protocols"]["polycontrast"]
     assert "mean -> 0.5" in told["normalisation"]
     assert "non-zero" in told["mask"]
@@ -368,7 +368,9 @@ def test_a_bad_case_is_flagged_and_the_rest_is_judged(cohort, spoil, reason):
     with (out / "cases.csv").open(newline="") as file:
         flagged = [row for row in csv.DictReader(file) if row["flag"]]
     assert [(row["case"], row["contrast"], row["psnr"]) for row in flagged] == [("Brats18_A_1", "T1", "")]
-    assert (out / "failures.csv").read_text().count("Brats18_A_1") == 1 + result.failures[0].reason.count("Brats18_A_1")
+    assert (out / "failures.csv").read_text(encoding="utf-8").count("Brats18_A_1") == 1 + result.failures[
+        0
+    ].reason.count("Brats18_A_1")
 
 
 def test_two_files_of_one_contrast_flag_the_case_and_the_rest_is_judged(cohort):
@@ -494,7 +496,7 @@ def test_a_perfect_prediction_is_infinite_in_the_tables_not_nan(cohort):
     assert result.summary["results"]["polycontrast"]["T1"]["synthetic"]["brain"]["ssim"]["mean"] == pytest.approx(
         1, abs=1e-6
     )
-    assert "nan" not in (out / "summary.json").read_text().lower()
+    assert "nan" not in (out / "summary.json").read_text(encoding="utf-8").lower()
 
 
 def test_without_a_split_every_case_is_judged(cohort):

@@ -179,7 +179,7 @@ def test_it_is_kept_and_not_trained_again(cases: list[Case], tmp_path: Path) -> 
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns == stamp
     found = [one(real.images, real.brain, real.spacing) for one in (first, again)]
     assert all((found[0][region] == found[1][region]).all() for region in found[0])
-    told = json.loads((tmp_path / "segmenter.json").read_text())
+    told = json.loads((tmp_path / "segmenter.json").read_text(encoding="utf-8"))
     assert told == first.told == again.told
     assert told["cases"] == [case.id for case in cases[:2]]
     assert told["config"]["steps"] == 2

@@ -27,11 +27,11 @@ from polycontrast.train.log import Log
 from polycontrast.train.loop import Trainer, others_frozen
 
 from .. import tiny
-from . import ranks
+from . import ranks, run_ranks
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).with_name("golden")
-RANK_STEP = Path(__file__).with_name("run_ranks.py")
+RANK_STEP = Path(run_ranks.__file__)
 
 
 def trainer_of(recipe: Recipe) -> Trainer:
@@ -239,9 +239,10 @@ class SystemContract:
         """To 1e-12 in float64, but for what looks at a batch as a whole: that is listed, and does differ."""
         assert entries  # cached before the processes ask for them
         arguments = (tiny.as_file(self.recipe, tmp_path / "recipe.json"), cohort, cache)
-        for process in ranks.on_two_ranks(RANK_STEP, *arguments, tmp_path / "two"):
+        both = ranks.on_two_ranks(RANK_STEP, *arguments, tmp_path / "two")
+        run_ranks.main(*map(str, arguments), str(tmp_path / "one"))
+        for process in both:
             tiny.finish(process)
-        tiny.finish(tiny.start(RANK_STEP, *arguments, tmp_path / "one"))
         one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
         for mode, excepted in (("eval", self.batch_losses), ("train", self.batch_losses | self.batch_statistics)):
             apart = {player: ranks.apart(two[mode], one[mode], player) for player in self.names_of_players()}
@@ -311,7 +312,7 @@ class SystemContract:
 
     @pytest.mark.usefixtures("one_thread")
     def test_the_losses_of_its_first_steps_are_the_golden_ones(self, trainer: Trainer) -> None:
-        golden = json.loads((GOLDEN / f"{self.recipe.name}.json").read_text())
+        golden = json.loads((GOLDEN / f"{self.recipe.name}.json").read_text(encoding="utf-8"))
         found = golden_losses(trainer, self.recipe)
         assert set(found) == set(golden)
         for name, values in golden.items():

@@ -79,7 +79,7 @@ def test_two_ranks_train_the_run_of_one_process(
         tiny.finish(process)
     untrained, one, two = (made(recipe, entries, run) for run in (None, tmp_path / "one", tmp_path / "two"))
     assert (one - two).abs().mean() < 0.01 * (one - untrained).abs().mean()
-    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    logs = [(tmp_path / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines() for name in ("one", "two")]
     assert len(logs[0]) == len(logs[1]) == 2
 
 

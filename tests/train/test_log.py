@@ -7,7 +7,7 @@ from polycontrast.train.log import Log
 
 
 def lines(log: Log) -> list[dict[str, float]]:
-    return [json.loads(line) for line in log.file.read_text().splitlines()]
+    return [json.loads(line) for line in log.file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_record_holds_the_clock_and_each_terms_mean_since_the_last(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_cutting_back_to_nothing_and_without_a_log(tmp_path: Path) -> None:
     assert log.records() == []
     log.write({"images": 8})
     log.cut_back(0)
-    assert log.file.read_text() == ""
+    assert log.file.read_text(encoding="utf-8") == ""
 
 
 def test_the_curves_are_drawn_once_there_is_something_to_draw(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def batch_of(entries: list[Entry], first: int = 0, size: int = 4) -> Batch:
 
 def records(run: Path) -> list[dict[str, Any]]:
     """The log without what no two runs share: the seconds."""
-    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in record.items() if k != "seconds"} for record in found]
 
 
@@ -201,7 +201,7 @@ def test_a_finished_run_stays_as_it_is(run: Path, entries: list[Entry]) -> None:
 def test_a_run_that_is_older_than_a_setting_is_resumed(run: Path, entries: list[Entry], tmp_path: Path) -> None:
     older = tmp_path / "older"
     shutil.copytree(run, older)
-    told = json.loads((older / "config.json").read_text())
+    told = json.loads((older / "config.json").read_text(encoding="utf-8"))
     assert told["recipe"]["data"].pop("apart") == 0.0
     (older / "config.json").write_text(json.dumps(told))
     assert train(tiny.recipe(preview_every=16), entries, older, resume=True, progress=False) == older
@@ -353,7 +353,7 @@ def wait_for(process: subprocess.Popen[str], run: Path, images: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            saved = json.loads((run / "checkpoint" / "clock.json").read_text())["images"]
+            saved = json.loads((run / "checkpoint" / "clock.json").read_text(encoding="utf-8"))["images"]
             if saved >= images and records(run)[-1]["images"] > saved:
                 return
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

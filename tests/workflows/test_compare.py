@@ -18,7 +18,7 @@ from polycontrast import recipes
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
-from polycontrast.metrics import classifier, downstream
+from polycontrast.metrics import downstream
 from polycontrast.metrics.downstream import Segmenters
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
@@ -40,27 +40,6 @@ def _setting(cohort: Path, tmp_path: Path) -> Setting:
     split = tmp_path / "split.json"
     write_json(split, {"gan": ["Tiny_0"], "train": ["Tiny_1"], "test": ["Tiny_2", "Tiny_3"]})
     return Setting(cohort, split, 8, want=WANT, progress=False)
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "STEPS", 2)
-
-
-@pytest.fixture(name="here")
-def _here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Nothing is started in a process of its own and nothing drawn but the comparison's picture: both take seconds.
-    Notes what would run so."""
-    ran: list[str] = []
-
-    def in_child(_: object, function: Callable[..., Any], *arguments: Any) -> Any:
-        ran.append(function.__name__)
-        return function(*arguments)
-
-    monkeypatch.setattr(costs, "in_child", in_child)
-    for name in ("pictures.mosaic", "pictures.curves", "train.loop.preview"):
-        monkeypatch.setattr(f"polycontrast.{name}", lambda *_, **__: None)
-    return ran
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -258,7 +237,7 @@ def test_an_evaluation_by_other_protocols_is_made_again(setting: Setting, tmp_pa
     run, out = models.make_run(tmp_path / "run"), tmp_path / "out"
     first = compare({"mine": run}, setting, out, tell=lambda _: None)
     file = out / "mine" / "evaluation" / "summary.json"
-    table, whole, summary = (file.parent / "cases.csv").read_text(), read_json(file), read_json(file)
+    table, whole, summary = (file.parent / "cases.csv").read_text(encoding="utf-8"), read_json(file), read_json(file)
     if changed == "protocols":
         summary["protocols"]["brasyn"]["mask"] = "another"
     elif changed == "regions":
@@ -268,7 +247,7 @@ def test_an_evaluation_by_other_protocols_is_made_again(setting: Setting, tmp_pa
     write_json(file, summary)
     assert compare({"mine": run}, setting, out, tell=lambda _: None) == first
     assert read_json(file) == whole
-    assert (file.parent / "cases.csv").read_text() == table
+    assert (file.parent / "cases.csv").read_text(encoding="utf-8") == table
 
 
 @pytest.mark.usefixtures("here")
@@ -432,7 +411,7 @@ def test_a_killed_comparison_goes_on_with_children_of_its_own(setting: Setting, 
     assert result["cost"]["set"]["images"] == 1024
     trained = {name: stamp for name, stamp in left.items() if name.startswith("one/run")}
     assert trained.items() <= stamps(out).items()
-    log = [json.loads(x) for x in (out / "set/run/t2_to_flair/metrics.jsonl").read_text().splitlines()]
+    log = [json.loads(x) for x in (out / "set/run/t2_to_flair/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [record["images"] for record in log] == list(range(8, 513, 8))
 
 

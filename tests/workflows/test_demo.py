@@ -55,7 +55,10 @@ def check(out: Path, *left: str) -> None:
         made = nifti.read(file)
         assert made.geometry.header.binaryblock[40:56] == given.geometry.header.binaryblock[40:56]
         assert (made.geometry.affine == given.geometry.affine).all()
-        assert json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())["synthetic"] is True
+        assert (
+            json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))["synthetic"]
+            is True
+        )
 
 
 @pytest.fixture
@@ -89,8 +92,8 @@ def test_demo_of_coarse_phantoms_and_a_tiny_model(tmp_path: Path, monkeypatch: p
     places = [line.split("\n")[0].strip() for line in told[-4:]]
     assert all(Path(place).is_dir() for place in places)
     assert any("PSNR" in line for line in told)
-    split = json.loads((out / "phantoms/split.json").read_text())
-    trained = json.loads((out / "run/config.json").read_text())["cases"]
+    split = json.loads((out / "phantoms/split.json").read_text(encoding="utf-8"))
+    trained = json.loads((out / "run/config.json").read_text(encoding="utf-8"))["cases"]
     assert trained == split["gan"]
     assert split["test"] == ["Phantom_00002"]
 

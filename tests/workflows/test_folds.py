@@ -1,7 +1,6 @@
 """compare --folds: every case judged once, by systems that never saw its patient; one table of all cases."""
 
 import csv
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ import pytest
 
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
-from polycontrast.metrics import classifier, tables
+from polycontrast.metrics import tables
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import summarise
 from polycontrast.metrics.tables import Row
-from polycontrast.workflows import costs, folds
+from polycontrast.workflows import folds
 from polycontrast.workflows.folds import compare_folds, joined, split_files
 from polycontrast.workflows.setting import Setting
 
@@ -29,17 +28,7 @@ def _setting(cohort: Path, tmp_path: Path) -> Setting:
     return Setting(cohort, tmp_path / "out" / "folds", 8, want=("T1",), progress=False)
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is started in a process of its own, and few pictures are drawn: both take seconds."""
-
-    def in_child(_: object, function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
-    monkeypatch.setattr(classifier, "STEPS", 2)
-    monkeypatch.setattr(costs, "in_child", in_child)
-    for name in ("pictures.mosaic", "pictures.curves", "train.loop.preview"):
-        monkeypatch.setattr(f"polycontrast.{name}", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_every_case_is_judged_once_and_statistics_are_over_cases(setting: Setting, cache: Path, tmp_path: Path) -> None:

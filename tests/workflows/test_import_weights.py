@@ -77,7 +77,7 @@ def test_pix2pix_is_imported(tmp_path: Path) -> None:
     run = tmp_path / "there" / "run"
     told = import_weights("pix2pix", saved(original, tmp_path / "latest_net_G.pth"), run)
     close(made(run, image(), "A", "B"), original, image())
-    described = json.loads((run / "config.json").read_text())
+    described = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert described["imported"] == told
     assert told["file"]["name"] == "latest_net_G.pth"
     assert described["cases"] == []

@@ -73,7 +73,7 @@ def test_the_model_card_is_left_alone_and_old_weights_go(run: Path, tmp_path: Pa
     (out / "README.md").write_text("a card")
     old = (out / "any2any.safetensors").read_bytes()
     ship(run, out)
-    assert (out / "README.md").read_text() == "a card"
+    assert (out / "README.md").read_text(encoding="utf-8") == "a card"
     assert (out / "any2any.safetensors").read_bytes() != old
 
 
@@ -99,7 +99,7 @@ def test_the_script_says_what_it_wrote_or_why_not(
     monkeypatch.setattr(sys, "argv", ["ship", str(run), str(tmp_path / "weights")])
     module.main()
     assert "any2any.safetensors" in capsys.readouterr().out
-    assert json.loads((tmp_path / "weights/config.json").read_text())["confidence"]
+    assert json.loads((tmp_path / "weights/config.json").read_text(encoding="utf-8"))["confidence"]
     monkeypatch.setattr(sys, "argv", ["ship", str(tmp_path / "nowhere"), str(tmp_path / "weights")])
     with pytest.raises(SystemExit) as ended:
         module.main()

@@ -23,7 +23,7 @@ from polycontrast.data.intensity import Intensity
 from polycontrast.errors import UserError
 from polycontrast.io import formats, labels
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.files import write_json
+from polycontrast.io.files import read_json, write_json
 from polycontrast.io.labels import REGIONS  # in this order bits 0, 1, 2 of lesion.npy
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Geometry
@@ -162,7 +162,7 @@ def _write(target: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) 
 
 
 def _load(folder: Path) -> Entry:
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = read_json(folder / "meta.json")
     (x, y, z) = (tuple(pair) for pair in meta["box"])
     return Entry(
         folder=folder,

@@ -113,7 +113,7 @@ def peak_memory() -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        values = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        values = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8", errors="replace").splitlines())
         return int(values["VmHWM"].split()[0]) * 1024 / 1e9
     import resource  # not there on Windows
 
@@ -124,7 +124,7 @@ def peak_memory() -> float:
 def machine(device: torch.device) -> str:
     """One line: processor, graphics card if used, threads, library. What a figure was measured on."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     parts = [f"{len(names)} x {names[0]}" if names else platform.machine()]
     if device.type == "cuda":
