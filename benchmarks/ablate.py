@@ -26,11 +26,13 @@ from polycontrast import recipes
 from polycontrast.contrasts import canonical_set
 from polycontrast.data.appearance import Appearance
 from polycontrast.data.augment import Augmentation
-from polycontrast.data.cache import Entry
+from polycontrast.data.cache import Entry, cached
+from polycontrast.data.phantom import write_cohort
 from polycontrast.device import choose, keep_memory
 from polycontrast.infer.options import Options
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io.files import read_json, write_json
+from polycontrast.io.layout import find_cases
 from polycontrast.metrics.statistics import paired_difference
 from polycontrast.recipes import Recipe
 from polycontrast.train.loop import train
@@ -56,6 +58,7 @@ def settings(**changed: Any) -> Callable[[Recipe], Recipe]:
 STILL = Augmentation(flip=0, rotate=0, scale=0, shift=0, gain=0)
 PLAIN = Appearance(gain=0, offset=0, curve=0, bias=0, noise=0, blur=0, blurred=0, thickened=0)
 LIGHT: dict[str, Any] = {"widths": (64, 96, 160, 256), "blocks": (1, 2, 2, 2)}  # half of the operations
+PHANTOMS = 12  # a third of a cohort with 23 patients
 GAINED = ("psnr", "ssim", "nmae", "tumour psnr", "tumour nmae")
 SHOWN = (
     *GAINED,
@@ -82,6 +85,8 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "one_slice": data(slab=3, made=1),
     "four_slices": data(slab=6, made=4),
     "no_favour": system(favoured_share=0.0),
+    "no_average": settings(ema=0.0),
+    "phantoms": lambda r: r,  # beside the patients
     "t2_only": system(have=("T2",), want=("T1", "T1ce", "FLAIR")),
     "half": system(widths=(48, 64, 96, 128)),
     "light": system(**LIGHT),
@@ -115,6 +120,9 @@ def main() -> None:
         base = data(size=a.size or base.data.size)(base)
         recipe = VARIANTS[a.variant](base)
         entries = cached_cases(a.data, a.split, "gan", CONTRASTS, a.cache, quiet=True)
+        if a.variant == "phantoms":
+            drawn = write_cohort(a.out / a.variant / "cohort", PHANTOMS, jitter=0.3)
+            entries += cached(find_cases(drawn), CONTRASTS, a.cache)
         train(recipe, entries, a.out / a.variant / "run", device=device, resume=True, progress=False)
         return
     entries = cached_cases(a.data, a.split, "train", CONTRASTS, a.cache, quiet=True)[: a.patients]
