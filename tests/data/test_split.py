@@ -47,8 +47,8 @@ cohorts = st.lists(st.integers(1, 3), min_size=2, max_size=12).map(
 @given(cases=cohorts, seed=st.integers(0, 5), data=st.data())
 def test_every_subject_has_one_role(cases: list[Case], seed: int, data: st.DataObject) -> None:
     subjects = {subject(c) for c in cases}
-    test = data.draw(st.integers(0, len(subjects)))
-    train = data.draw(st.integers(0, len(subjects) - test))
+    test = data.draw(st.integers(0, len(subjects) - 1))
+    train = data.draw(st.integers(0, len(subjects) - test - 1))
     split = make_split(cases, {"test": test, "train": train, "gan": -1}, seed)
     assert list(split) == ["test", "train", "gan"]
     assert sorted(c for ids in split.values() for c in ids) == sorted(c.id for c in cases)
@@ -70,7 +70,7 @@ def test_without_a_rest_some_subjects_have_no_role() -> None:
     assert {role: len(ids) for role, ids in make_split(cases, {"test": 2, "gan": 0}).items()} == {"test": 2, "gan": 0}
 
 
-@pytest.mark.parametrize("counts", [{"a": -1, "b": -1}, {"a": -2}, {"a": 3, "b": 3}])
+@pytest.mark.parametrize("counts", [{"a": -1, "b": -1}, {"a": -2}, {"a": 3, "b": 3}, {"a": 5, "b": -1}])
 def test_counts_that_cannot_be_met_are_refused(counts: dict[str, int]) -> None:
     with pytest.raises(UserError):
         make_split([case(f"BraTS-GLI-{s:05d}-000") for s in range(5)], counts)

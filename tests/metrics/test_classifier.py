@@ -61,7 +61,7 @@ def synthetic(folder: Path, case: Case, contrast: str, shown: str) -> None:
 def test_real_slices_of_unseen_cases_are_named_rightly(learnt: Classifier, cases: list[Case]) -> None:
     shares = recognised(learnt, cases[3:], {}, NAMES)
     assert list(shares) == [REAL]
-    assert all(min(shares[REAL][name]) > 0.9 for name in NAMES)
+    assert all(min(shares[REAL][name].values()) > 0.9 for name in NAMES)
 
 
 def test_a_volume_that_shows_another_contrast_is_found_out(
@@ -71,16 +71,17 @@ def test_a_volume_that_shows_another_contrast_is_found_out(
         synthetic(tmp_path / "good", case, "T1", "T1")
         synthetic(tmp_path / "copy", case, "T1", "T2")
     shares = recognised(learnt, cases[3:], {"good": tmp_path / "good", "copy": tmp_path / "copy"}, ["T1"])
-    assert min(shares["good"]["T1"]) > 0.9
-    assert max(shares["copy"]["T1"]) < 0.1
+    assert min(shares["good"]["T1"].values()) > 0.9
+    assert max(shares["copy"]["T1"].values()) < 0.1
 
 
 def test_a_volume_that_is_not_there_has_no_share(learnt: Classifier, cases: list[Case], tmp_path: Path) -> None:
     synthetic(tmp_path, cases[3], "T1", "T1")
     shares = recognised(learnt, cases[3:], {"some": tmp_path}, NAMES)["some"]
-    assert shares["T1"][0] is not None
-    assert shares["T1"][1] is None
-    assert shares["T2"] == [None, None]
+    made, absent = (case.id for case in cases[3:])
+    assert shares["T1"][made] is not None
+    assert shares["T1"][absent] is None
+    assert shares["T2"] == {made: None, absent: None}
 
 
 def test_file_units_do_not_matter(cases: list[Case]) -> None:

@@ -85,8 +85,8 @@ def fold(out: Path, number: int, psnr: dict[str, dict[str, float]], **changed: A
         folder = out / f"fold_{number}" / name / "evaluation"
         tables.write(folder, rows, [], summary)
         write_json(folder / "summary.json", summary)
-    shares = {name: {"T1": [0.5 if case in by_case else None for case in cases]} for name, by_case in psnr.items()}
-    write_json(out / f"fold_{number}" / "recognised.json", {"real": {"T1": [1.0] * len(cases)}} | shares)
+    shares = {name: {"T1": dict.fromkeys(cases) | dict.fromkeys(by_case, 0.5)} for name, by_case in psnr.items()}
+    write_json(out / f"fold_{number}" / "recognised.json", {"real": {"T1": dict.fromkeys(cases, 1.0)}} | shares)
     cost = {
         "recipe": "unet",
         "runs": 1,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_each_system_is_paired_with_the_reference_by_case() -> None:
     assert tested["new"]["p_holm"] == pytest.approx(4 / 1024)
     assert tested["worse"]["p_holm"] == pytest.approx(max(4 / 1024, 2 / 512))
     assert (tested["new"]["effect"], tested["worse"]["effect"]) == (1.0, -1.0)
+
+
+def test_visits_of_a_patient_count_once() -> None:
+    def visit(row: Row) -> Row:
+        number = int(row.case.removeprefix("P"))
+        return replace(row, case=f"BraTS-GLI-{number // 2:05d}-{number % 2:03d}")
+
+    visits = {name: [visit(row) for row in SYSTEMS[name]] for name in ("old", "new")}
+    tested = compared(visits, "old")["tests"]["T1"]["brain"]["psnr"]["new"]
+    assert (tested["difference"]["n"], tested["p"]) == (5, pytest.approx(2 / 32))
+    assert tested["difference"]["mean"] == pytest.approx(1.45)
 
 
 def test_another_contrast_is_another_family() -> None:

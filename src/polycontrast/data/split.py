@@ -41,6 +41,8 @@ def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) 
         raise UserError("each role needs a count, and only one may be -1 (all that are left)")
     if needed > len(visits):
         raise UserError(f"{needed} subjects are asked for, {len(visits)} are there", hint="ask for fewer")
+    if rest and needed == len(visits):
+        raise UserError(f"of {needed} subjects none is left for the role {rest[0]}", hint="ask for fewer of the others")
     drawn = _shuffled(visits, seed)
     roles, first = {}, 0
     for role, count in counts.items():

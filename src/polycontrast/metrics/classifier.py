@@ -35,7 +35,7 @@ SLICES = 24  # of a volume, at most
 STEPS, BATCH, RATE = 1000, 32, 3e-3
 VARIED = Augmentation(flip=0.5, rotate=8.0, scale=0.1, shift=0.03, gain=0.05)
 RULES = 1  # raise when what a classifier is trained on, or how, changes
-Shares = dict[str, dict[str, list[float | None]]]
+Shares = dict[str, dict[str, dict[str, float | None]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +111,16 @@ def trained(cases: Sequence[Case], contrasts: Sequence[str], seed: int = 0) -> C
 def recognised(
     classifier: Classifier, cases: Sequence[Case], synthetic: Mapping[str, Path], want: Sequence[str]
 ) -> Shares:
-    """{system, or "real": {contrast: [share of slices named rightly, a case each]}}; None where there is no volume.
+    """{system, or "real": {contrast: {case: share of slices named rightly}}}; None where there is no volume.
 
     synthetic: system -> the folder that holds `<case>/<case>_<contrast>_synth.nii.gz`. The real images are the
     ceiling.
     """
-    shares: Shares = {name: {contrast: [] for contrast in want} for name in (REAL, *synthetic)}
+    shares: Shares = {name: {contrast: {} for contrast in want} for name in (REAL, *synthetic)}
     for case in cases:
         for name, by_contrast in _shares_of(classifier, case, synthetic, want).items():
             for contrast, share in by_contrast.items():
-                shares[name][contrast].append(share)
+                shares[name][contrast][case.id] = share
     return shares
 
 

@@ -162,10 +162,10 @@ def _cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _shares(out: Path, k: int) -> Shares:
-    """The classifier's shares of all folds, a case each."""
+    """The classifier's shares of all folds."""
     shares: Shares = {}
     for number in range(1, k + 1):
         for name, by_contrast in read_json(out / FOLD.format(number) / RECOGNISED).items():
             for contrast, found in by_contrast.items():
-                shares.setdefault(name, {}).setdefault(contrast, []).extend(found)
+                shares.setdefault(name, {}).setdefault(contrast, {}).update(found)
     return shares

@@ -1,7 +1,7 @@
 """Systems against one of them, patient by patient: differences, Wilcoxon's p with Holm's correction, effect size.
 
 Headline measures of the protocol `polycontrast`, in the brain and in the tumour. One contrast, region and measure is
-one family of tests. Visits of one patient count as patients, and a judged patient as independent of the others.
+one family of tests. A patient's visits are averaged; a judged patient counts as independent of the others.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from polycontrast import config
 from polycontrast.metrics import tables
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.statistics import MIN_PAIRS, compare_systems, smallest_p
+from polycontrast.metrics.statistics import MIN_PAIRS, by_patient, compare_systems, smallest_p
 from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Row, digits, head
 from polycontrast.workflows.markdown import table
 
@@ -35,7 +35,10 @@ def compared(rows_by_system: Mapping[str, Sequence[Row]], reference: str) -> dic
     cases = sorted({case for one in found.values() for *_, case in one})
     tests: dict[str, Any] = {}
     for contrast, region, measure in places:
-        series = {name: [one.get((contrast, region, measure, case)) for case in cases] for name, one in found.items()}
+        series = {
+            name: list(by_patient({case: one.get((contrast, region, measure, case)) for case in cases}).values())
+            for name, one in found.items()
+        }
         tested = compare_systems(series, reference)
         if any(one.difference.n for one in tested.values()):
             place = tests.setdefault(contrast, {}).setdefault(region, {})
