@@ -30,6 +30,13 @@ class UserError(Exception):
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
+def in_words(error: UserError | PermissionError) -> UserError:
+    """The error, or what the system forbade."""
+    if isinstance(error, UserError):
+        return error
+    return UserError("permission denied", "ask who owns it, or use another folder", path=error.filename)
+
+
 class CaseFault(UserError):
     """A fault of ours that ended one of several cases: told among the failures, while the others go on. `__cause__` is
     what was raised."""

@@ -52,6 +52,18 @@ def test_problems_are_told_with_their_file_and_exit_with_3(call: Call, broken: P
     assert "only a segmentation" in problems["E_alone"]
 
 
+def test_a_case_that_cannot_be_told_is_listed_with_the_others(call: Call, tmp_path: Path) -> None:
+    tiny.draw_case(tmp_path, "P1")
+    tiny.write(tmp_path / "P1" / "P1_t1n.nii.gz", np.ones((48, 48, 12), np.float32))
+    tiny.draw_case(tmp_path, "P2")
+    answer = call("check", tmp_path)
+    assert answer.code == 3
+    assert "2 cases, 1 with a problem" in answer.err
+    problems = {case: row["problem"] for case, row in rows(answer.out).items()}
+    assert "two files for T1: P1/P1_t1.nii.gz and P1/P1_t1n.nii.gz" in problems["P1"]
+    assert problems["P2"] == ""
+
+
 def test_headers_alone_tell_grids_but_not_voxels(call: Call, broken: Path) -> None:
     answer = call("check", broken, "--headers-only")
     assert answer.code == 3

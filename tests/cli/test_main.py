@@ -1,5 +1,7 @@
 """What every verb shares: help, version, exit codes, and words instead of a traceback."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,23 @@ def test_every_verb_has_help(call: Call, verb: str) -> None:
     answer = call(verb, "-h")
     assert answer.code == 0
     assert "Usage" in answer.out
+
+
+def test_what_a_stream_cannot_show_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", newline="")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(cli, "app", lambda: print("PSNR dB ↑, Müller"))
+    cli.main()
+    shown.flush()
+    assert shown.buffer.getvalue() == "PSNR dB ?, Müller\n".encode("latin-1")  # type: ignore[attr-defined]
+
+
+def test_what_may_not_be_read_is_told_in_words(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: Path, __: object) -> None:
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr("polycontrast.io.layout.find_cases", forbidden)
+    refused(call("check", "/locked"), "/locked: permission denied")
 
 
 def test_version(call: Call) -> None:

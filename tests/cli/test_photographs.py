@@ -64,9 +64,10 @@ def test_what_photographs_do_not_know_is_refused(call: Call, tmp_path: Path, fac
     answer = call(*train, data)
     assert answer.code == 2
     assert "trainA/ and trainB/ found" in answer.err
-    answer = call(*train, data, "--split", tmp_path / "split.json")
-    assert answer.code == 2
-    assert "leave --split out" in answer.err
+    for option in ("--split", "--role", "--cache"):
+        answer = call(*train, data, option, tmp_path / "split.json")
+        assert answer.code == 2
+        assert "photographs, which know no --split, --role or --cache" in answer.err
     assert "found 2 folders of photographs, the recipe learns from 1" in call(*train, data, "--data", data).err
     synth = ("synth", "--model", faces, "-o", tmp_path / "out", "--device", "cpu")
     assert "come by -i alone" in call(*synth, "--t2", tmp_path / "t2.nii.gz").err

@@ -19,7 +19,7 @@ def visits(tmp_path: Path) -> Path:
 
 
 def test_roles_are_drawn_by_subject(call: Call, visits: Path, tmp_path: Path) -> None:
-    answer = call("split", visits, "-o", tmp_path / "split.json", "--roles", "test=1,gan=-1")
+    answer = call("split", visits, "-o", tmp_path / "split.json", "--roles", "test=1, gan=-1")
     assert answer.code == 0
     assert "2 test, 4 gan" in answer.out
     split = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))

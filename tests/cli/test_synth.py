@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_quiet_says_nothing(call: Call, run: Path, cohort: Path, tmp_path: Path)
     assert len(made(tmp_path / "out")) == 4
 
 
+def test_a_file_one_folder_up_is_made_where_it_was_told(
+    call: Call, run: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "head" / "work"
+    here.mkdir(parents=True)
+    shutil.copy(cohort / "Tiny_0" / "Tiny_0_t2.nii.gz", here.parent / "t2.nii.gz")
+    monkeypatch.chdir(here)
+    assert call("synth", "--model", run, "--t2", "../t2.nii.gz", "-o", "out", "--want", "t1").code == 0
+    assert made(tmp_path) == ["head_t1_synth.nii.gz"]
+    assert (here / "out" / "head").is_dir()
+    refused(call("synth", "--model", run, "--t2", "/", "-o", "out"), "'' cannot be a case's id")
+
+
 def test_another_model_is_refused_without_overwrite(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
     arguments = ("-i", cohort / "Tiny_0", "-o", tmp_path / "out", "--want", "t1")
     other = models.make_run(tmp_path / "other", seed=1)
@@ -74,6 +88,8 @@ def test_one_bad_case_exits_with_3_and_is_named(call: Call, run: Path, broken: P
     assert (header, name) == (["case", "reason"], "P1")
     assert "P1_t2.nii.gz" in reason
 
+    assert call("synth", "--model", run, "-i", broken / "P0", "-o", out, "--want", "t1").code == 0
+    assert (out / "failures.csv").exists()  # of this one case nothing follows for the others
     tiny.draw_case(broken, "P1")
     assert call(*arguments).code == 0
     assert len(made(out)) == 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import polycontrast
 from polycontrast.contrasts import slug
-from polycontrast.errors import UserError
+from polycontrast.errors import CaseFault, UserError
 from polycontrast.infer import cohort
 from polycontrast.infer.synthesizer import Synthesizer
 from polycontrast.io import files, nifti
@@ -356,6 +356,21 @@ def test_a_case_that_breaks_in_an_unforeseen_way_does_not_stop_the_others(
     assert [d.case for d in done] == ["P1"]
     assert [(name, str(error)) for name, error in failed] == [("P0", "MemoryError: no room")]
     assert isinstance(failed[0][1].__cause__, MemoryError)
+
+
+def test_a_folder_that_may_not_be_entered_is_the_users_and_a_notice_that_fails_is_no_failure_of_its_case() -> None:
+    def forbidden() -> cohort.Done:
+        raise PermissionError(13, "Permission denied", "/locked/t2.nii.gz")
+
+    _, ((_, error),) = cohort.run_each([("P0", forbidden)], lambda _: None)
+    assert str(error).startswith("/locked/t2.nii.gz: permission denied")
+    assert not isinstance(error, CaseFault)
+
+    def lost(_: object) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        cohort.run_each([("P0", lambda: cohort.Done("P0", Path(), (), (), ()))], lost)
 
 
 @pytest.mark.usefixtures("drawn")

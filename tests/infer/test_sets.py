@@ -73,6 +73,16 @@ def test_a_sidecar_names_the_member_that_made_it(model: SynthesizerSet, cohort: 
     assert run_case(case, model, tmp_path / "out", ["T1ce", "T1"]).made == ()
 
 
+def test_images_that_different_members_are_given_must_lie_on_one_grid(tmp_path: Path) -> None:
+    model = load(models.make_set(tmp_path / "set", [tiny.pairwise(("T2",), "T1"), tiny.pairwise(("FLAIR",), "T1ce")]))
+    tiny.draw_case(tmp_path / "cohort", "P1", t1=None, t1ce=None)
+    tiny.write(tmp_path / "cohort/P1/P1_flair.nii.gz", tiny.images(0)[0]["flair"], tiny.LPS + 40 * np.eye(4, k=3))
+    (case,) = find_cases(tmp_path / "cohort")
+    with pytest.raises(UserError, match="different grids"):
+        run_case(case, model, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.nii.gz"))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"runs": []}', '{"runs": "t2_to_t1"}', '{"runs": [1]}'])
 def test_a_file_that_lists_no_runs_is_refused(folder: Path, text: str) -> None:
     (folder / runs.SET).write_text(text)

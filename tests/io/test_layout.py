@@ -225,6 +225,21 @@ def test_two_files_are_named_as_they_lie_in_the_source_not_where_the_source_lies
     assert (caught.value.message, caught.value.path) == (found, folder)
 
 
+def test_folders_of_one_name_are_not_taken_for_one_patient(tree):
+    several = tree("P1/ses1/t1.nii.gz", "P2/ses1/flair.nii.gz")
+    with pytest.raises(UserError, match=r"several folders are called ses1.* P1/ses1/t1\.nii\.gz and P2/ses1/flair"):
+        layout.find_cases(several)
+    apart = tree("images/P1/t1.nii.gz", "images/P1/flair.nii.gz", "masks/P1/seg.nii.gz", root="other")
+    (case,) = layout.find_cases(apart)
+    assert (case.id, list(case.contrasts), case.segmentation is not None) == ("P1", ["T1", "FLAIR"], True)
+
+
+def test_a_folder_named_by_dots_is_known_by_its_name(tree, monkeypatch):
+    folder = tree("P1/t1.nii.gz", "P1/scans/notes.txt")
+    monkeypatch.chdir(folder / "P1" / "scans")
+    assert [case.id for case in layout.find_cases("..")] == ["P1"]
+
+
 def test_unknown_names_are_listed(tree):
     with pytest.raises(UserError, match=r"P1/scan\.nii\.gz, P1/volume\.nii") as caught:
         layout.find_cases(tree("P1/scan.nii.gz", "P1/volume.nii", "P2/P2_t2.nii"))

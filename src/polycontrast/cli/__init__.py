@@ -3,6 +3,7 @@
 import atexit
 import gc
 import importlib
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from polycontrast import __version__
-from polycontrast.errors import EXIT_FAULT, EXIT_USER, UserError
+from polycontrast.errors import EXIT_FAULT, EXIT_USER, UserError, in_words
 
 app = typer.Typer(
     help="Synthesises the MRI contrasts a patient lacks from the ones there are. Research only, not a medical device.",
@@ -49,16 +50,16 @@ _state = {"debug": False}
 def main() -> None:
     """Run the command line; a UserError is printed in words and exits with 2."""
     atexit.register(gc.freeze)  # else Python, on its way out, looks through all of torch's objects: half a second
+    for stream in (sys.stdout, sys.stderr):  # what it cannot show (an arrow, in Latin-1) must not end hours of work
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
-    except UserError as error:
+    except (UserError, PermissionError) as error:
         if _state["debug"]:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_words(error)}", file=sys.stderr)
         sys.exit(EXIT_USER)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
     except Exception:
         traceback.print_exc()
         print(

@@ -16,9 +16,11 @@ def run(
     from polycontrast.cli.tables import show
     from polycontrast.errors import EXIT_SOME_FAILED
     from polycontrast.io.layout import find_cases
-    from polycontrast.workflows.check import check_case
+    from polycontrast.workflows.check import Checked, check_case
 
-    found = [check_case(case, voxels=not headers_only) for case in find_cases(data)]
+    flawed: dict[str, str] = {}
+    found = [check_case(case, voxels=not headers_only) for case in find_cases(data, flawed)]
+    found += [Checked((case, "", "", "", ""), reason) for case, reason in flawed.items()]
     columns = ("case", "convention", "contrasts", "segmentation", "grid", "problem")
     show(str(data), columns, [(*row.described, row.problem) for row in found])
     bad = sum(bool(row.problem) for row in found)

@@ -44,7 +44,7 @@ def run(
 def _counts(roles: str) -> dict[str, int]:
     from polycontrast.errors import UserError
 
-    pairs = [part.partition("=") for part in roles.split(",")]
+    pairs = [part.strip().partition("=") for part in roles.split(",")]
     numbers = all(name and count.removeprefix("-").isdecimal() for name, _, count in pairs)
     if not numbers or len({name for name, _, _ in pairs}) < len(pairs):
         raise UserError(f"--roles {roles!r} is not role=count,... with each role once", hint=f"such as {ROLES}")

@@ -48,7 +48,7 @@ def run(
         str | None,
         typer.Option(
             help="Contrasts to make, as t1,t1ce,flair, none of which is then used as an input; by default all that "
-            "a case lacks. Of photographs the side or attributes, as Young,Smiling."
+            "the model makes of what is given. Of photographs the side or attributes, as Young,Smiling."
         ),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; only the cases of --role are taken.")] = None,
@@ -157,6 +157,8 @@ def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, se
     if failed and not several:
         error = failed[0][1]
         raise error.__cause__ if isinstance(error, CaseFault) and error.__cause__ else error
+    if not several:  # whatever lies there is of another call
+        return
     table = write_failures(file, [(case, str(error).replace("\n", " ")) for case, error in failed])
     if table is not None:
         typer.echo(f"{len(failed)} of {number} cases failed: {table}", err=True)
@@ -165,7 +167,7 @@ def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, se
 
 def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role: str, shard: str) -> "list[Case]":
     from polycontrast.errors import UserError
-    from polycontrast.io.layout import Case
+    from polycontrast.io.layout import Case, check_id
     from polycontrast.workflows.cohort import cases_of
 
     if (source is None) == (not files):
@@ -181,20 +183,23 @@ def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role
     named = {told for told, sure in map(_id_of, paths) if sure}
     if len(named) > 1:
         raise UserError(f"files of several cases: {', '.join(sorted(named))}", hint="give one case's, or all by -i")
-    return [Case(_id_of(paths[0])[0], files, None, "files", "brats")]
+    id = _id_of(paths[0])[0]
+    check_id(id, "", paths[0])
+    return [Case(id, files, None, "files", "brats")]
 
 
 def _id_of(path: Path) -> tuple[str, bool]:
     """The case that a path tells by a convention, else by its own name; and whether a convention finds it in the name
     itself, not in a folder's."""
     from polycontrast.io import formats
-    from polycontrast.io.layout import match_name
+    from polycontrast.io.layout import match_name, whole
 
     match, row = match_name(path)
     # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.
     if match and row and row.name != "nnU-Net":
         return match["case"], match.start("case") > match.string.rfind("/")
-    return path.name[: -len(formats.extension(path))] if formats.is_image(path) else path.name, False
+    name = whole(path).name
+    return name[: -len(formats.extension(path))] if formats.is_image(path) else name, False
 
 
 def _shard(text: str) -> tuple[int, int]:

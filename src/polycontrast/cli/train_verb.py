@@ -77,7 +77,7 @@ def run(
 
     def source(one: "Recipe") -> "Source":
         if photographs:
-            return _photographs(one, data, split or ())
+            return _photographs(one, data, bool(split or role or cache))
         return _source(one, data, split or (), cache, quiet)
 
     try:
@@ -118,13 +118,14 @@ def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache
     return found[0] if len(found) == 1 else found
 
 
-def _photographs(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path]) -> Sequence[Path]:
-    """The folders of photographs."""
+def _photographs(recipe: "Recipe", data: Sequence[Path], others: bool) -> Sequence[Path]:
+    """The folders of photographs. others: whether options were given that only patients know."""
     from polycontrast.errors import UserError
 
-    if split:
-        hint = "leave --split out: the folder's layout, or the recipe's held_out, says what is trained on"
-        raise UserError(f"{recipe.name} learns from photographs, which have no roles", hint, data[0])
+    if others:
+        hint = "leave them out: the folder's layout, or the recipe's held_out, says what is trained on"
+        found = f"{recipe.name} learns from photographs, which know no --split, --role or --cache"
+        raise UserError(found, hint, data[0])
     return data
 
 

@@ -19,12 +19,13 @@ import polycontrast
 from polycontrast import pictures
 from polycontrast.contrasts import slug
 from polycontrast.data import grid, intensity
-from polycontrast.errors import CaseFault, UserError
+from polycontrast.errors import CaseFault, UserError, in_words
 from polycontrast.infer.flags import case_flags
 from polycontrast.infer.options import Synthetic
 from polycontrast.infer.sets import Model
 from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
 from polycontrast.io import formats, nifti
+from polycontrast.io.checks import check_same_grid
 from polycontrast.io.files import read_json, sha256, write_json
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Volume
@@ -66,6 +67,7 @@ def run_case(
     facts: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # what is not the network takes half as long as it
         read = {name: formats.read(case.contrasts[name]) for _, _, sources in parts for name in sources}
+        check_same_grid(read)
         flags, real = pool.submit(case_flags, read, usual), pool.submit(_panels, read)
         for part, names, sources in parts:
             given = {name: read[name] for name in sources}
@@ -155,14 +157,18 @@ def run_each(
     for name, job in jobs:
         try:
             done.append(job())
-            notify(done[-1])
         except Exception as error:  # whatever it is, the other cases go on and the reason is told
-            failed.append((name, error if isinstance(error, UserError) else _fault(error)))
+            failed.append((name, _told(error)))
             notify(failed[-1])
+        else:
+            notify(done[-1])
     return done, failed
 
 
-def _fault(error: Exception) -> CaseFault:
+def _told(error: Exception) -> UserError:
+    """In words: the user's, or a fault of ours."""
+    if isinstance(error, UserError | PermissionError):
+        return in_words(error)
     told = CaseFault(f"{type(error).__name__}: {error}")
     told.__cause__ = error
     return told

@@ -62,9 +62,7 @@ def _columns(rows: list[dict[str, str]], path: Path) -> dict[str, str]:
 def _case(cells: dict[str, str], line: int, table: Path) -> layout.Case:
     """The case of one line: role -> non-empty cell."""
     id = cells.pop("case", "")
-    if not id or id.startswith(".") or set(id) & set('/\\:*?"<>|'):
-        hint = "the id becomes part of file names: letters, digits, hyphens and underscores"
-        raise UserError(f"line {line}: {id!r} cannot be a case's id", hint=hint, path=table)
+    layout.check_id(id, f"line {line}: ", table)
     label_map = cells.pop("labels", "")
     images = {role: table.parent / cell for role, cell in cells.items()}
     for role, image in images.items():

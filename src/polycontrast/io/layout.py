@@ -18,6 +18,7 @@ from polycontrast.io import files, formats, labels
 
 SEGMENTATION = "segmentation"
 MAX_DEPTH = 8  # folders below the one given
+FOLDER = "case/contrast"  # the convention by which a folder's name is the case's
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ CONVENTIONS = (
     Convention("nnU-Net", "nnunet", r"labels(?:Tr|Ts)/(?P<case>[^/]+)", SEGMENTATION),
     Convention("nnU-Net", "nnunet", r"(?P<case>[^/]+)_(?P<kind>00\d\d)"),
     Convention("TCGA", "brats", r"(?P<case>TCGA-[^/]+)_GlistrBoost_ManuallyCorrected", SEGMENTATION),
-    Convention("case/contrast", "brats", rf"(?P<case>[^/]+)/{_KIND}"),
-    Convention("case/contrast", "binary", r"(?P<case>[^/]+)/(?:lesion|tumou?r)[-_]?mask", SEGMENTATION),
+    Convention(FOLDER, "brats", rf"(?P<case>[^/]+)/{_KIND}"),
+    Convention(FOLDER, "binary", r"(?P<case>[^/]+)/(?:lesion|tumou?r)[-_]?mask", SEGMENTATION),
     Convention("case_contrast", "brats", rf"(?P<case>[^/]+?)[-_. ]{_KIND}"),
     Convention("case_contrast", "binary", r"(?P<case>[^/]+?)[-_. ](?:lesion|tumou?r)[-_]?mask", SEGMENTATION),
 )
@@ -146,9 +147,21 @@ def match_name(path: Path) -> tuple[re.Match[str] | None, Convention | None]:
     return next(((match, row) for pattern, row in _PATTERNS if (match := pattern.search(stem))), (None, None))
 
 
+def check_id(id: str, where: str, path: Path) -> None:
+    """UserError, which says where the id stands, unless it can be the name of a folder and begin those of files."""
+    if not id or id.startswith(".") or set(id) & set('/\\:*?"<>|'):
+        hint = "the id becomes part of file names: letters, digits, hyphens and underscores"
+        raise UserError(f"{where}{id!r} cannot be a case's id", hint=hint, path=path)
+
+
+def whole(path: Path) -> Path:
+    """The path from the root on, without "..": what its folders are called tells cases apart."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
+
+
 def _stem(path: Path) -> str:
     """The whole path, with forward slashes and without the image's extension."""
-    text = path.absolute().as_posix()
+    text = whole(path).as_posix()
     return text[: -len(formats.extension(path))] if formats.is_image(path) else text
 
 
@@ -195,15 +208,20 @@ def _grouped(images: list[Named]) -> dict[str, list[Named]]:
     """The images by case id. BraTS 2013/15 uses some ids in both HGG and LGG: then the id is preceded by its grade."""
     groups: dict[tuple[str, str], list[Named]] = {}
     for image in images:
-        grade = next((part for part in image.path.absolute().parts if part in ("HGG", "LGG")), "")
+        grade = next((part for part in whole(image.path).parts if part in ("HGG", "LGG")), "")
         groups.setdefault((image.case, grade), []).append(image)
     uses = Counter(case for case, _ in groups)
     return {f"{grade}_{case}" if uses[case] > 1 and grade else case: group for (case, grade), group in groups.items()}
 
 
 def _case(id: str, images: list[Named], overrides: dict[str, str], source: Path) -> Case:
-    """One case of its images; UserError naming both if two files hold the same, as they lie in the source: reasons are
-    kept in tables that others will see."""
+    """One case of its images; UserError naming both if two files hold the same, or may be of two patients, as they lie
+    in the source: reasons are kept in tables that others will see."""
+    of_folder = [image for image in images if image.convention.name == FOLDER and image.holds != SEGMENTATION]
+    if len(places := {image.path.parent: image.path.relative_to(source).as_posix() for image in of_folder}) > 1:
+        one, two, *_ = places.values()
+        hint = "give each patient's folder a name of its own, or list the cases in a CSV"
+        raise UserError(f"several folders are called {id}, of several patients? {one} and {two}", hint, source)
     held: dict[str, Named] = {}
     for image in images:
         other = held.setdefault(image.holds, image)
@@ -220,7 +238,7 @@ def _case(id: str, images: list[Named], overrides: dict[str, str], source: Path)
 
 def _read_overrides(source: Path) -> dict[str, str]:
     """The label maps of labels.json, here or, for a case folder of a cohort, one folder up; {} if there is none."""
-    folder = source.absolute()
+    folder = whole(source)
     path = next((f / "labels.json" for f in (folder, folder.parent) if (f / "labels.json").is_file()), None)
     if path is None:
         return {}
@@ -232,7 +250,7 @@ def _read_overrides(source: Path) -> dict[str, str]:
 
 def _channel(path: Path, number: int) -> str:
     """The contrast that an nnU-Net channel number stands for, from the dataset.json beside or above its folder."""
-    found = [folder / "dataset.json" for folder in path.absolute().parents[:2] if (folder / "dataset.json").is_file()]
+    found = [folder / "dataset.json" for folder in whole(path).parents[:2] if (folder / "dataset.json").is_file()]
     if not found:
         hint = "put nnU-Net's dataset.json beside the folder of the images, or rename them CASE_t1.nii.gz"
         raise UserError("which contrast this channel is stands in dataset.json, which is missing", hint=hint, path=path)

@@ -70,6 +70,8 @@ def _settle(run: Path) -> None:
 
 def _flush(path: Path) -> None:
     """Have the file system keep what was written, so that a power cut after the rename finds it."""
+    if os.name == "nt":  # Windows opens no folder, and flushes no file that is open for reading alone
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -109,13 +109,16 @@ def measured(file: Path) -> dict[str, float | None]:
 def peak_memory() -> float:
     """The most memory of this process that was resident so far, in GB.
 
-    Linux's own high-water mark where there is one: what `getrusage` calls so is inherited from the parent process.
+    Linux's own high-water mark where there is one: what `getrusage` calls so is inherited from the parent process. 0
+    on Windows, which has neither.
     """
     status = Path("/proc/self/status")
     if status.exists():
         values = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8", errors="replace").splitlines())
         return int(values["VmHWM"].split()[0]) * 1024 / 1e9
-    import resource  # not there on Windows
+    if os.name == "nt":
+        return 0.0
+    import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
