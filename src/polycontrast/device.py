@@ -16,6 +16,9 @@ def choose(wish: str) -> torch.device:
     """auto | cpu | cuda[:N] | mps -> a device that is there. Under torchrun `cuda` is each rank's own."""
     local = os.environ.get("LOCAL_RANK")
     if local is not None and torch.cuda.is_available() and wish in ("auto", "cuda"):
+        if int(local) >= (there := torch.cuda.device_count()):
+            hint = "start as many processes as there are GPUs, or give --device cpu"
+            raise UserError(f"rank {local} has no GPU of its own: there are {there}", hint)
         torch.cuda.set_device(int(local))
         return torch.device("cuda", int(local))
     if wish == "auto":

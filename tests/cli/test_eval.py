@@ -94,6 +94,7 @@ def test_brasyn_hands_out_judges_and_submits_the_dropped_contrast(
         (["--downstream"], "--split"),
         (["--split", "split.json", "--role", "gan"], "name another with --fit-role"),
         (["--split", "split.json", "--role", "train", "--downstream"], "name another with --train-role"),
+        (["--split", "split.json", "--downstream", "--train-role", "train, test"], "name another with --train-role"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -112,6 +112,7 @@ def test_folds_that_cannot_be_made_are_refused(k: int, words: str) -> None:
     ("text", "words"),
     [
         ('{"gan": ["A", "B"], "test": ["B"]}', "case B has two roles, gan and test"),
+        ('{"gan": ["BraTS-GLI-00001-000"], "test": ["BraTS-GLI-00001-001"]}', "one subject .* has two roles"),
         ('{"test": ["A", "B", "A"]}', "case A stands twice under test"),
         ('{"gan": "A"}', "not a split file"),
         ('["A"]', "not a split file"),

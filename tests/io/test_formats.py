@@ -175,3 +175,20 @@ def test_a_dicom_folder_with_a_slice_missing_damaged_or_of_another_series_is_ref
     slices[5].write_bytes(content)
     write_series(folder, voxels("uint16"), uid="1.2.4")
     refused(folder, r"1\.2\.3 \(16 files\), 1\.2\.4 \(16 files\)")
+
+
+def test_an_image_is_known_by_all_the_files_that_hold_it(tmp_path):
+    (tmp_path / "1.dcm").write_bytes(b"abc")
+    before = formats.sha256(tmp_path)
+    (tmp_path / ".DS_Store").touch()  # what file browsers hide in a folder
+    assert formats.sha256(tmp_path) == before
+    (tmp_path / "1.dcm").write_bytes(b"abd")
+    assert formats.sha256(tmp_path) != before
+
+    head, voxels = tmp_path / "a.mhd", tmp_path / "a.raw"
+    head.write_text("ObjectType = Image\nElementDataFile = a.raw\n")
+    voxels.write_bytes(b"\0\1")
+    assert formats.files_of(head) == [head, voxels]
+    before = formats.sha256(head)
+    voxels.write_bytes(b"\0\2")
+    assert formats.sha256(head) != before

@@ -553,6 +553,15 @@ def test_of_two_predictions_one_is_to_be_kept_and_a_missing_one_to_be_made(cohor
     assert "synth` again" in none.value.hint
 
 
+def test_a_fitting_role_that_is_named_must_be_there_and_may_be_several(tmp_path):
+    split = tmp_path / "split.json"
+    write_json(split, {"a": ["A"], "b": ["B"], "test": ["C"]})
+    assert evaluation.roles_of(split, "test") == (["C"], [])
+    assert evaluation.roles_of(split, "test", "a, b") == (["C"], ["A", "B"])
+    with pytest.raises(UserError, match="no case has the role 'c'"):
+        evaluation.roles_of(split, "test", "a,c")
+
+
 def test_a_folder_without_synthetic_volumes_is_the_users_error(cohort, tmp_path):
     with pytest.raises(UserError, match="_synth"):
         evaluate(tmp_path / "nothing", cohort[0], cohort[3])

@@ -104,6 +104,15 @@ def test_a_cohort_without_tumours_has_no_plot_of_them_and_keeps_that_of_healthy_
     assert panels == [(["healthy"], "normalised units")]
 
 
+def test_readings_are_those_of_patients_not_of_visits():
+    real = against()
+    seen = [
+        looks.look(f"BraTS-GLI-00000-{v:03d}", real, np.where(real.brain, v, 0).astype(np.float32)) for v in range(3)
+    ]
+    truths, images = looks.readings([*seen, looks.look("other", real, real.truth)], "healthy")
+    assert images == pytest.approx([1.0, truths[1]])
+
+
 def test_an_image_without_any_power_is_drawn_all_the_same(tmp_path):
     real = against()
     drawn = looks.draw(tmp_path, [looks.look("a", real, np.where(real.brain, 0.5, 0).astype(np.float32))])

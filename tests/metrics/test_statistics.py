@@ -133,6 +133,10 @@ def test_the_effect_has_the_sign_of_the_ranks_and_turns_with_the_order(pairs: li
     assert p is None or smallest_p(len(pairs)) * (1 - 1e-9) <= p <= 1
 
 
+def by_case(values):
+    return {f"P{i}": value for i, value in enumerate(values)}
+
+
 def test_systems_are_compared_with_the_reference_as_one_family():
     values = {
         "old": [float(i) for i in range(10)],
@@ -140,7 +144,7 @@ def test_systems_are_compared_with_the_reference_as_one_family():
         "same": [float(i) for i in range(10)],
         "few": [1.0, 2.0, None, None, None, math.inf, None, None, None, None],
     }
-    found = compare_systems(values, "old")
+    found = compare_systems({name: by_case(own) for name, own in values.items()}, "old")
     assert list(found) == ["new", "same", "few"]
     new, same, few = found.values()
     assert (new.difference.n, new.difference.mean) == (10, pytest.approx(1.45))
@@ -151,14 +155,24 @@ def test_systems_are_compared_with_the_reference_as_one_family():
 
 
 def test_pairs_that_do_not_match_are_no_pairs():
-    with pytest.raises(ValueError, match="longer"):
-        compare_systems({"a": [1.0, 2.0], "b": [1.0]}, "a")
+    with pytest.raises(ValueError, match="shorter"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_a_visit_that_one_of_two_lacks_makes_no_difference():
+    whole = {f"BraTS-GLI-{patient:05d}-{visit:03d}": 20.0 + patient + 10 * visit
+             for patient in range(6) for visit in range(2)}  # fmt: skip
+    part = {case: None if case.endswith("001") else value for case, value in whole.items()}
+    for lacking in (part, {case: value for case, value in part.items() if value is not None}):
+        found = compare_systems({"whole": whole, "part": lacking}, "whole")["part"]
+        assert (found.difference.n, found.difference.mean, found.p) == (6, 0.0, 1.0)
 
 
 def test_a_comparison_turned_is_the_one_with_the_roles_exchanged():
     a, b = [1.0, 2.5, 3.0, 4.5, 7.0, None], [0.5, 3.0, 1.0, 2.0, 3.5, 1.0]
-    ours = compare_systems({"a": a, "b": b}, "a")["b"].turned()
-    theirs = compare_systems({"a": a, "b": b}, "b")["a"]
+    both = {"a": by_case(a), "b": by_case(b)}
+    ours = compare_systems(both, "a")["b"].turned()
+    theirs = compare_systems(both, "b")["a"]
     assert (ours.p, ours.p_holm, ours.effect) == (theirs.p, theirs.p_holm, theirs.effect)
     assert ours.difference.mean == pytest.approx(theirs.difference.mean)
     assert ours.difference.interval == pytest.approx(theirs.difference.interval)

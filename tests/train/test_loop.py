@@ -18,6 +18,7 @@ from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
 from polycontrast.data.dataset import SliceDataset
 from polycontrast.errors import UserError
+from polycontrast.io.files import read_json, write_json
 from polycontrast.recipes import Recipe
 from polycontrast.systems.base import OptimiserConfig, System
 from polycontrast.train import loop
@@ -84,19 +85,36 @@ def test_a_phase_of_no_images_is_left_out() -> None:
 
 
 def test_the_averaged_weights_have_their_analytic_value_after_two_steps(entries: list[Entry]) -> None:
-    recipe = tiny.recipe(ema=8.0)  # half-life of two batches of 4
+    recipe = tiny.recipe(ema=8.0)
     trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
     live = [{k: v.clone() for k, v in trainer.live_weights().items()}]
     for step in range(2):
         trainer.step(batch_of(entries, 4 * step))
         live.append({k: v.clone() for k, v in trainer.live_weights().items()})
-    keep = math.sqrt(0.5)
+    first, second = (0.5 ** (4 / (0.1 * images)) for images in (4, 8))  # half-lives of a tenth of the images seen
     assert trainer.average is not None
     for name, average in trainer.average.items():
         w0, w1, w2 = (weights[name].double() for weights in live)
-        expected = keep**2 * w0 + keep * (1 - keep) * w1 + (1 - keep) * w2
+        expected = second * (first * w0 + (1 - first) * w1) + (1 - second) * w2
         torch.testing.assert_close(average.double(), expected, atol=1e-7, rtol=1e-5)
         assert not torch.equal(w1, w2)
+
+
+def test_averaged_weights_of_a_short_run_keep_nothing_of_the_first_ones() -> None:
+    """Though the half-life is longer than the run; and later it is the recipe's."""
+    recipe = tiny.recipe(ema=8.0)
+    trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
+    assert trainer.average is not None
+    name = next(iter(trainer.average))
+    trainer.average[name].fill_(1.0)
+    trainer.live_weights()[name].zero_()
+    kept = []
+    for _ in range(40):
+        trainer._update_average()
+        trainer.clock.images += 4
+        kept.append(float(trainer.average[name].flatten()[0]))
+    assert kept[9] < 1e-8
+    assert kept[39] / kept[38] == pytest.approx(0.5 ** (4 / 8))
 
 
 def test_what_is_saved_are_the_averaged_weights_where_they_are_kept(entries: list[Entry], tmp_path: Path) -> None:
@@ -193,6 +211,8 @@ def test_a_run_is_not_written_over(run: Path, entries: list[Entry]) -> None:
 
 
 def test_a_finished_run_stays_as_it_is(run: Path, entries: list[Entry]) -> None:
+    told = read_json(run / "config.json")
+    write_json(run / "config.json", told | {"confidence": {"t2_to_t1": {"80": 1.5}}})
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     train(tiny.recipe(preview_every=16), entries, run, resume=True, progress=False)
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before

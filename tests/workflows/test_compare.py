@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -115,6 +116,17 @@ def test_new_volumes_are_judged_anew(setting: Setting, cache: Path, tmp_path: Pa
     compare(systems, setting, tmp_path, cache=cache, tell=lambda _: None)
     assert summary.stat().st_mtime_ns > before
     assert len(list((tmp_path / "one" / "synthetic").rglob("*_t1_synth.nii.gz"))) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_mended_truths_are_judged_anew(setting: Setting, tmp_path: Path) -> None:
+    run, out = models.make_run(tmp_path / "run"), tmp_path / "out"
+    own = replace(setting, data=Path(shutil.copytree(setting.data, tmp_path / "data")))
+    first = compare({"mine": run}, own, out, tell=lambda _: None)
+    tiny.write(own.data / "Tiny_2" / "Tiny_2_seg.nii.gz", tiny.images(1)[1])
+    again = compare({"mine": run}, own, out, tell=lambda _: None)
+    values = [found["quality"]["mine"]["T1"]["tumour"]["nmae"]["mean"] for found in (first, again)]
+    assert values[0] != values[1]
 
 
 @pytest.mark.usefixtures("here")

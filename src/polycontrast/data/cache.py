@@ -88,8 +88,9 @@ def _entry(case: Case, contrasts: Sequence[str], folder: Path) -> Entry:
 
 
 def _key(case: Case, contrasts: tuple[str, ...]) -> str:
-    files = [case.contrasts[c] for c in contrasts] + ([case.segmentation] if case.segmentation else [])
+    images = [case.contrasts[c] for c in contrasts] + ([case.segmentation] if case.segmentation else [])
     try:
+        files = [file for image in images for file in formats.files_of(image)]
         stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     except OSError as error:
         hint = "is it a link to a file that was never fetched?"

@@ -4,7 +4,7 @@ Folds are k such splits of the roles *gan* and *test*, with each case once in *t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,12 @@ def subject(case: Case | str) -> str:
     id = case if isinstance(case, str) else case.id
     matches = (re.fullmatch(pattern, id, re.IGNORECASE) for pattern in _VISITS)
     return next((match[1] for match in matches if match), id)
+
+
+def of_same_subjects(cases: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Those of the cases that are visits of a subject of whom a visit is among the others."""
+    known = {subject(other) for other in others}
+    return [case for case in cases if subject(case) in known]
 
 
 def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) -> dict[str, list[str]]:
@@ -90,22 +96,29 @@ def _shuffled(visits: Mapping[str, list[str]], seed: int) -> list[str]:
 
 
 def read_roles(file: Path) -> dict[str, list[str]]:
-    """A split file's roles. UserError if it is not {role: [case, ...]}, or if a case has two roles."""
+    """A split file's roles. UserError if it is not {role: [case, ...]}, or if visits of one subject have two roles."""
     roles = read_json(file)
     if not isinstance(roles, dict) or not all(
         isinstance(cases, list) and all(isinstance(case, str) for case in cases) for cases in roles.values()
     ):
         raise UserError("not a split file", hint='expected {"role": ["case", ...], ...}', path=file)
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for role, cases in roles.items():
         if len(set(cases)) < len(cases):
             twice = next(case for case in cases if cases.count(case) > 1)
             raise UserError(f"case {twice} stands twice under {role}", hint="name it once", path=file)
         for case in cases:
-            if seen.setdefault(case, role) != role:
-                found = f"case {case} has two roles, {seen[case]} and {role}"
-                raise UserError(found, hint="a case that is judged must not be trained on", path=file)
+            first, other = seen.setdefault(subject(case), (role, case))
+            if first != role:
+                which = f"case {case}" if case == other else f"one subject (visits {other} and {case})"
+                found = f"{which} has two roles, {first} and {role}"
+                raise UserError(found, hint="who is judged must not be trained on", path=file)
     return roles
+
+
+def parts(role: str) -> list[str]:
+    """One role, or several as "gan,train", as a list."""
+    return [one.strip() for one in role.split(",")]
 
 
 def with_role(roles: Mapping[str, list[str]], role: str, file: Path) -> list[str]:

@@ -19,6 +19,7 @@ import polycontrast
 from polycontrast import pictures
 from polycontrast.contrasts import slug
 from polycontrast.data import grid, intensity
+from polycontrast.data.split import of_same_subjects
 from polycontrast.errors import CaseFault, UserError, in_words
 from polycontrast.infer.flags import case_flags
 from polycontrast.infer.options import Synthetic
@@ -26,7 +27,7 @@ from polycontrast.infer.sets import Model
 from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.files import read_json, sha256, write_json
+from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Volume
 
@@ -81,8 +82,8 @@ def run_case(
         jobs += [pool.submit(_write, files[name], made[name]) for name in todo]
         for job in jobs:
             job.result()
-    if any(case.id in part.config.cases for part, _, _ in parts):
-        found += ("the model was trained on this case: its figures say nothing about new patients",)
+    if any(of_same_subjects([case.id], part.config.cases) for part, _, _ in parts):
+        found += ("the model was trained on this patient: its figures say nothing about new ones",)
     for name in todo:
         sidecar = {"synthetic": True, "contrast": name, **origins[name], **facts[name], "flags": list(found)}
         write_json(sidecar_file(files[name]), sidecar)
@@ -100,7 +101,7 @@ def _origins(
             "name": part.name, "recipe": part.config.recipe.name, "sha256": part.sha256,
             **dict.fromkeys(part.options.chosen, True),
         },
-        "inputs": {name: {"file": path.name, "sha256": sha256(path)} for name, path in inputs.items()},
+        "inputs": {name: {"file": path.name, "sha256": formats.sha256(path)} for name, path in inputs.items()},
     }  # fmt: skip
     return {name: {**origin, "confidence": _confidence(part, tuple(inputs), name, files[name])} for name in files}
 

@@ -85,10 +85,6 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal; of a folder (a DICOM series) that of its files' hashes by
-    name, but for hidden ones, which come and go."""
-    if path.is_dir():
-        parts = [sha256(file) for file in sorted(path.iterdir()) if file.is_file() and file.name[0] != "."]
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
+    """The SHA-256 of a file's bytes, in hexadecimal."""
     with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,13 @@
 """Images of every kind we read, told by extension: NIfTI by ourselves, the rest through SimpleITK (an extra)."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polycontrast.errors import UserError
-from polycontrast.io import checks, itk, nifti
+from polycontrast.io import checks, files, itk, nifti
 from polycontrast.io.volume import Geometry, Volume
 
 EXTENSIONS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -35,6 +36,23 @@ def read_geometry(path: str | Path) -> Geometry:
     if path.is_file() and extension(path).startswith(".nii"):
         return nifti.read_geometry(path)
     return read(path).geometry
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that hold an image: all of a DICOM series but hidden ones, which come and go; a .mhd's voxels too."""
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    return list(dict.fromkeys([path, itk.data_file(path)])) if path.name.lower().endswith(".mhd") else [path]
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of an image's one file, in hexadecimal; of several that of theirs, by name."""
+    hashes = [files.sha256(file) for file in files_of(path)]
+    return (
+        hashes[0]
+        if hashes and path.is_file() and len(hashes) == 1
+        else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    )
 
 
 def is_image(path: Path) -> bool:

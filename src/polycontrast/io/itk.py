@@ -38,6 +38,12 @@ def read(path: Path) -> Volume:
         raise _refusal(error, path) from error
 
 
+def data_file(path: Path) -> Path:
+    """The file that holds the voxels of a .mhd: itself, or one beside it."""
+    with files.open_input(path) as file:
+        return _meta_data(file.read(_MAX_HEADER), path)[0]
+
+
 def read_series(folder: Path) -> Volume:
     """The one DICOM series of a folder as a volume [X, Y, Z] float32, its slices in the order of their places.
 

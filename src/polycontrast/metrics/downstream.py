@@ -159,7 +159,8 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Statistics over patients, for summary.json.
 
     `results` {input: {region: {measure: statistics}}}; `differences`, the same layout, the synthetic input minus each
-    other, case by case; `significance` {region: {measure: {input: ...}}} tests these: a region and measure is a family.
+    other, patient by patient; `significance` {region: {measure: {input: ...}}} tests these: a region and measure is a
+    family.
     """
     series = _series(outcomes)
     results: dict[str, Any] = {}
@@ -168,12 +169,13 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for (region, measure), columns in series.items():
         for name, values in columns.items():
             place = results.setdefault(name, {}).setdefault(region, {})
-            place[measure] = plain(asdict(statistics.summarise(values)))
+            place[measure] = plain(asdict(statistics.summarise(list(statistics.by_patient(values).values()))))
         if SYNTHETIC not in columns or measure not in BETTER:
             continue
         for name in [other for other in columns if other != SYNTHETIC]:
             place = differences.setdefault(name, {}).setdefault(region, {})
-            place[measure] = plain(asdict(statistics.paired_difference(columns[SYNTHETIC], columns[name])))
+            pair = statistics.by_visit(columns[SYNTHETIC], columns[name])
+            place[measure] = plain(asdict(statistics.paired_difference(*pair)))
         significance.setdefault(region, {})[measure] = {
             name: plain(asdict(one.turned())) for name, one in statistics.compare_systems(columns, SYNTHETIC).items()
         }
@@ -275,19 +277,14 @@ def _values(reference: Mask | None, mask: Mask, spacing: Spacing, region: str) -
     }
 
 
-def _series(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], dict[str, list[float | None]]]:
-    """Values per (region, measure) and input, a patient each, in the order of the cases, None where missing."""
+def _series(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], dict[str, dict[str, float | None]]]:
+    """{case: value} per (region, measure) and input, in the order of the cases, None where missing."""
     cases, inputs = (list(dict.fromkeys(getattr(o, key) for o in outcomes)) for key in ("case", "input"))
     found = {(o.region, o.input, o.case): o.values for o in outcomes}
     nothing: Values = dict.fromkeys(UNITS)
     return {
         (region, measure): {
-            name: list(
-                statistics.by_patient(
-                    {case: found.get((region, name, case), nothing)[measure] for case in cases}
-                ).values()
-            )
-            for name in inputs
+            name: {case: found.get((region, name, case), nothing)[measure] for case in cases} for name in inputs
         }
         for region in REGIONS
         for measure in UNITS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polycontrast.contrasts import canonical_set, find, slug
-from polycontrast.data.split import read_roles, with_role
+from polycontrast.data.split import parts, read_roles, with_role
 from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
 from polycontrast.io.layout import Case, find_cases
@@ -206,9 +206,12 @@ def chosen(names: Sequence[str]) -> tuple[Protocol, ...]:
 
 
 def roles_of(split: Path, role: str, fit_role: str = FIT_ROLE) -> tuple[list[str], list[str]]:
-    """The cases that are judged and those that the mean image is made of."""
+    """The cases that are judged and those that the mean image is made of. Only of the usual role there may be none."""
     roles = read_roles(split)
-    return with_role(roles, role, split), roles.get(fit_role, [])
+    judged = with_role(roles, role, split)
+    if fit_role == FIT_ROLE:
+        return judged, roles.get(fit_role, [])
+    return judged, [case for one in parts(fit_role) for case in with_role(roles, one, split)]
 
 
 def finder(synthetic: Path) -> Callable[[str, str], Path]:

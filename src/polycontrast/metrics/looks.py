@@ -17,6 +17,7 @@ from polycontrast.data.grid import bounding_box
 from polycontrast.io.volume import Array
 from polycontrast.metrics.reference import Reference
 from polycontrast.metrics.sharpness import power_spectrum
+from polycontrast.metrics.statistics import by_patient
 from polycontrast.metrics.tables import write_csv
 
 UNIT = "normalised units"
@@ -88,9 +89,11 @@ def draw(out: Path, looks: Sequence[Look]) -> dict[str, dict[str, Path]]:
 
 
 def readings(looks: Sequence[Look], region: str) -> tuple[Numbers, Numbers]:
-    """(truths' means [n], images' means [n]) of the volumes that have the region."""
-    pairs = np.array([one.means[region] for one in looks if region in one.means], dtype=np.float64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+    """(truths' means [n], images' means [n]) of the patients that have the region, over their visits."""
+    known = {one.case: one.means[region] for one in looks if region in one.means}
+    sides = (by_patient({case: pair[side] for case, pair in known.items()}).values() for side in range(2))
+    real, synthetic = (np.array(list(side), dtype=np.float64) for side in sides)
+    return real, synthetic
 
 
 def spectra(looks: Sequence[Look]) -> tuple[Numbers, Numbers, Numbers]:

@@ -1,13 +1,14 @@
 """What a cohort's values say: mean, spread, percentile bootstrap intervals over patients (Efron 1979), paired tests.
 
 A value is None where a measure is undefined (no tumour, say): that case is left out of the statistic; `n` says so.
-Whatever is paired is so by position, a patient each, and looks at the pairs of which both values are there and finite:
-the difference to an infinite value (the PSNR of equal images) has no mean.
+Whatever is paired looks at the pairs of which both values are there and finite: the difference to an infinite value
+(the PSNR of equal images) has no mean.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
@@ -55,6 +56,16 @@ def by_patient(values: Mapping[str, float | None]) -> dict[str, float | None]:
     for case, value in values.items():
         visits.setdefault(subject(case), []).extend([] if value is None else [value])
     return {patient: sum(known) / len(known) if known else None for patient, known in visits.items()}
+
+
+def by_visit(
+    a: Mapping[str, float | None], b: Mapping[str, float | None]
+) -> tuple[list[float | None], list[float | None]]:
+    """Two systems' values {case: value} as a pair for each patient: the means over the visits that both have. Else one
+    that lacks a patient's worse visit would differ from the other where they are alike."""
+    both = [case for case in a if _known(a[case]) and _known(b.get(case))]
+    first, second = (by_patient({case: values[case] for case in both}) for values in (a, b))
+    return list(first.values()), list(second.values())
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
@@ -144,21 +155,18 @@ class Comparison:
 
 
 def compare_systems(
-    values: Mapping[str, Sequence[float | None]], reference: str, seed: int = 0
+    values: Mapping[str, Mapping[str, float | None]], reference: str, seed: int = 0
 ) -> dict[str, Comparison]:
-    """Each other system against the reference. values: system -> a value per patient, all in one order.
+    """Each other system against the reference. values: system -> {case: value}; visits of a patient are averaged.
 
     One call is one family of tests: call it per contrast, measure, region and protocol.
     """
-    against = values[reference]
-    others = {name: own for name, own in values.items() if name != reference}
-    p_values = {name: wilcoxon(own, against) for name, own in others.items()}
+    pairs = {name: by_visit(own, values[reference]) for name, own in values.items() if name != reference}
+    p_values = {name: wilcoxon(*pair) for name, pair in pairs.items()}
     adjusted = holm(p_values)
     return {
-        name: Comparison(
-            paired_difference(own, against, seed), p_values[name], adjusted[name], rank_biserial(own, against)
-        )
-        for name, own in others.items()
+        name: Comparison(paired_difference(*pair, seed), p_values[name], adjusted[name], rank_biserial(*pair))
+        for name, pair in pairs.items()
     }
 
 
@@ -168,5 +176,8 @@ def _minus(value: float | None) -> float | None:
 
 def _differences(a: Sequence[float | None], b: Sequence[float | None]) -> list[float]:
     """a - b of the pairs of which both are there and finite. ValueError if the lengths differ."""
-    pairs = zip(a, b, strict=True)
-    return [x - y for x, y in pairs if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
+    return [x - y for x, y in zip(a, b, strict=True) if _known(x) and _known(y)]
+
+
+def _known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)

@@ -14,7 +14,15 @@ from polycontrast.io.files import atomic_write
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS, Protocol, Values
-from polycontrast.metrics.statistics import LEVEL, RESAMPLES, by_patient, compare_systems, paired_difference, summarise
+from polycontrast.metrics.statistics import (
+    LEVEL,
+    RESAMPLES,
+    by_patient,
+    by_visit,
+    compare_systems,
+    paired_difference,
+    summarise,
+)
 
 SUMMARY, CASES, FAILURES = "summary.json", "cases.csv", "failures.csv"
 PICTURES = ("worst", "median", "best", "violins", "bland_altman", "spectrum", "joint_histogram")  # one per contrast
@@ -53,7 +61,7 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
     """What summary.json holds: the protocols, the facts of this evaluation, and statistics over patients.
 
     `results` {protocol: {contrast: {system: {region: {column: statistics}}}}}; `differences`, the same layout under the
-    protocol `polycontrast`, holds the system minus each control, case by case; `significance` {contrast: {region:
+    protocol `polycontrast`, holds the system minus each control, patient by patient; `significance` {contrast: {region:
     {measure: {control: ...}}}} tests these differences: one contrast, region and measure is one family.
     """
     series = _series(rows)
@@ -61,17 +69,19 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
     differences: dict[str, Any] = {}
     for (protocol, contrast, system, region), columns in series.items():
         place = results.setdefault(protocol, {}).setdefault(contrast, {}).setdefault(system, {})
-        place[region] = {name: plain(asdict(summarise(values, SEED))) for name, values in columns.items()}
+        place[region] = {
+            name: plain(asdict(summarise(list(by_patient(values).values()), SEED))) for name, values in columns.items()
+        }
         if protocol == POLYCONTRAST.name and system != SYSTEM:
             own = series[protocol, contrast, SYSTEM, region]
-            stats = {n: plain(asdict(paired_difference(own[n], columns[n], SEED))) for n in columns}
+            stats = {n: plain(asdict(paired_difference(*by_visit(own[n], columns[n]), SEED))) for n in columns}
             differences.setdefault(contrast, {}).setdefault(system, {})[region] = stats
     return {
         "version": __version__,
         "protocols": {name: dict(PROTOCOLS[name].description) for name in results},
         **facts,
         "units": {name: metric.unit for name, metric in METRICS.items()},
-        "interval": f"{LEVEL:.0%} percentile bootstrap of the mean over cases, {RESAMPLES} resamples, seed {SEED}",
+        "interval": f"{LEVEL:.0%} percentile bootstrap of the mean over patients, {RESAMPLES} resamples, seed {SEED}",
         "results": results, "differences": differences, "significance": _significance(series),
         "failures": [asdict(f) for f in failures],
     }  # fmt: skip
@@ -210,12 +220,12 @@ def _number(value: float | str | None, decimals: int) -> str:
     return "–" if value is None else value if isinstance(value, str) else f"{value:.{decimals}f}"
 
 
-Series = dict[tuple[str, str, str, str], dict[str, list[float | None]]]
+Series = dict[tuple[str, str, str, str], dict[str, dict[str, float | None]]]
 
 
 def _series(rows: Sequence[Row]) -> Series:
-    """Values per (protocol, contrast, system, region) and column, a patient each, in the order of the system's cases;
-    None where missing."""
+    """{case: value} per (protocol, contrast, system, region) and column, in the order of the system's cases; None where
+    missing."""
     cases: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.system == SYSTEM:
@@ -226,8 +236,7 @@ def _series(rows: Sequence[Row]) -> Series:
         place = protocol, contrast, system, region
         lines = {case: found.get((*place, case), {}) for case in cases.get(contrast, {})}
         series[place] = {
-            column: list(by_patient({case: line.get(column) for case, line in lines.items()}).values())
-            for column in PROTOCOLS[protocol].columns
+            column: {case: line.get(column) for case, line in lines.items()} for column in PROTOCOLS[protocol].columns
         }
     return series
 

@@ -64,10 +64,10 @@ def bland_altman(path: Path, panels: Mapping[str, tuple[Numbers, Numbers]], unit
 
 
 def spectra(path: Path, frequencies: Numbers, real: Numbers, synthetic: Numbers) -> None:
-    """Power of real and synthetic images against spatial frequency, and their ratio: a line per patient, pale, and the
+    """Power of real and synthetic images against spatial frequency, and their ratio: a line per volume, pale, and the
     geometric mean of all, dark.
 
-    frequencies: [F] cycles/mm, above 0. real, synthetic: [patients, F], power in any one unit, above 0.
+    frequencies: [F] cycles/mm, above 0. real, synthetic: [volumes, F], power in any one unit, above 0.
     """
     figure = _white(WIDTH, 3.0)
     power, ratio = (figure.add_subplot(1, 2, i + 1) for i in range(2))

@@ -16,7 +16,8 @@ class TrainConfig:
     role: which cases of the split it trains on, or several roles, as "gan,train". batch: over all ranks. epochs: passes
     over the slices, used where `images` is None. bfloat16 (float32 where the device only imitates it), channels_last:
     players computed so; measured per network by benchmarks/networks.py. ema: half-life in images of the averaged
-    weights, 0 for none. clip: largest gradient norm, 0 for none. checkpoint_every, preview_every, log_every: in images.
+    weights, at first a tenth of the images seen; 0 for none. clip: largest gradient norm, 0 for none. checkpoint_every,
+    preview_every, log_every: in images.
     """
 
     role: str = "gan"

@@ -6,7 +6,7 @@ New beside them: which contrasts are there is told by planes, slabs of adjacent 
 slices come out of one pass, every voxel has a scale, and the critic is relativistic (Jolicoeur-Martineau 2019) with
 zero-centred penalties on real and fake (R3GAN: Huang et al., NeurIPS 2024, equations 2 and 3).
 
-    G: sum over voxels to be made of w (|real - mean| / b + log 2b) b^beta,   w = 1 + lesion in the lesion
+    G: sum of w (|real - mean| / b + log 2b) b^beta / sum of w, over a batch's voxels to be made,   w = 1 + lesion there
        + ssim (1 - SSIM) + seg Dice(S(completed), lesion)
        + adversarial E[softplus(D(real) - D(completed))]
     D: E[softplus(D(completed) - D(real))] + penalty / 2 (E|grad D(real)|^2 + E|grad D(completed)|^2)

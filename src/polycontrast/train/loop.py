@@ -36,6 +36,7 @@ from polycontrast.train.preview import preview
 from polycontrast.train.progress import Progress
 
 _READERS = 8  # threads that read ahead for a GPU
+_YOUNG = 0.1  # the half-life of averaged weights is no more than so much of the images seen
 
 
 @dataclass
@@ -125,9 +126,11 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        """Its half-life grows to the recipe's with the images seen: else short runs would keep of the first weights."""
         if self.average is None:
             return
-        keep = 0.5 ** (self.recipe.train.batch / self.recipe.train.ema)
+        batch = self.recipe.train.batch
+        keep = 0.5 ** (batch / min(self.recipe.train.ema, _YOUNG * (self.clock.images + batch)))
         for name, value in self.live_weights().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - keep)
@@ -194,28 +197,31 @@ def train(
     log = Log(run, tensorboard and ranks.first)
     if resume and find(run) is not None:
         trainer.load(run, log)
+    first = trainer.clock.images
     if ranks.first:
-        log.cut_back(trainer.clock.images)
-    with Progress(trainer.total, trainer.clock.images, shown=progress and ranks.first) as bar:
+        log.cut_back(first)
+    with Progress(trainer.total, first, shown=progress and ranks.first) as bar:
         if dataset.left_out:
             bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
         with _same_shapes():
             _loop(trainer, dataset, run, log, bar)
     if ranks.first:
-        _settle_units(trainer, dataset, run)
+        _settle_units(trainer, dataset, run, trained=trainer.clock.images > first)
     distributed.barrier(ranks)
     return run
 
 
-def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path) -> None:
+def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path, trained: bool) -> None:
     """Write the map from the system's outputs to normalised units into config.json, in place of that of real images.
-    Intervals that were calibrated before a resume are those of other weights, and go."""
+    Intervals that were calibrated before the weights were trained further are those of others, and go."""
     trainer.system.bfloat16 = frozenset()  # synthesis computes in float32
     if trainer.average is not None:
         for name, value in trainer.live_weights().items():
             value.copy_(trainer.average[name])
     units = output_units(trainer.system, dataset, trainer.device)
-    told = {key: value for key, value in read_json(run / "config.json").items() if key != "confidence"}
+    told = read_json(run / "config.json")
+    if trained:
+        told.pop("confidence", None)
     write_json(run / "config.json", {**told, "units": units})
 
 

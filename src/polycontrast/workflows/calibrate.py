@@ -15,6 +15,7 @@ from polycontrast import runs
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import DataConfig
 from polycontrast.data.intensity import Mask
+from polycontrast.data.split import of_same_subjects
 from polycontrast.errors import UserError
 from polycontrast.infer import slices
 from polycontrast.infer.options import Estimate
@@ -72,7 +73,7 @@ def check(run: Path, model: Synthesizer, cases: Sequence[str]) -> None:
         raise UserError("the shipped model is calibrated already", hint, runs.folder_of(run))
     if not isinstance(model.data, DataConfig):
         raise UserError(_NO_SCALE.format(model.name), path=run)
-    if seen := [case for case in cases if case in model.config.cases]:
+    if seen := of_same_subjects(cases, model.config.cases):
         raise UserError(
             f"the model was trained on {seen[0]}{' and others' if len(seen) > 1 else ''}: it is surer of them",
             hint="calibrate on a role that it has not seen",

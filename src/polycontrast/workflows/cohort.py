@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from polycontrast.data.cache import Entry, cached
-from polycontrast.data.split import read_roles, with_role
+from polycontrast.data.split import parts, read_roles, with_role
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case, find_cases
 
@@ -22,7 +22,7 @@ def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
     cases = {case.id: case for case in find_cases(data, flawed)}
     names = [*cases, *flawed]
     if split:
-        named = (name for one in role.split(",") for name in with_role(read_roles(split), one.strip(), split))
+        named = (name for one in parts(role) for name in with_role(read_roles(split), one, split))
         names = list(dict.fromkeys(named))
     if bad := [name for name in names if name in flawed]:
         found = f"{bad[0]} cannot be used: {flawed[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
@@ -38,9 +38,9 @@ def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
 
 
 def check_apart(role: str, other: str, use: str, hint: str) -> None:
-    """UserError if the judged role is the other one too. use: what is done, as "the mean image is made of"."""
-    if role == other:
-        raise UserError(f"the role {role} is judged, and {use} its cases", hint=hint)
+    """UserError if a judged role is among the others. use: what is done, as "the mean image is made of"."""
+    if both := [one for one in parts(role) if one in parts(other)]:
+        raise UserError(f"the role {both[0]} is judged, and {use} its cases", hint=hint)
 
 
 def cached_cases(

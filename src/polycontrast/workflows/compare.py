@@ -20,6 +20,7 @@ from polycontrast import __version__, config, recipes
 from polycontrast.contrasts import DEFAULT
 from polycontrast.data.cache import Entry
 from polycontrast.data.configs import PhotoConfig
+from polycontrast.data.split import of_same_subjects
 from polycontrast.errors import UserError
 from polycontrast.infer.cohort import Done, run_cohort
 from polycontrast.infer.sets import load
@@ -168,7 +169,7 @@ def _judged(
         "recipe": parts[0].recipe.name,
         "runs": len(parts),
         "sample": scoreboard.sample(parts[0].recipe),
-        "leaks": [case.id for case in cases if case.id in trained_on],
+        "leaks": of_same_subjects([case.id for case in cases], trained_on),
         "summary": summary,
         "cost": {
             **costs.parameters(model, setting.want),

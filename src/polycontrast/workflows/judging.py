@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from polycontrast.errors import UserError
+from polycontrast.io import formats
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import controls, downstream, tables
@@ -85,8 +86,8 @@ def evaluation(folder: Path, shared: Shared) -> dict[str, Any]:
 
 def _kept(out: Path, synthetic: Path, shared: Shared) -> tuple[list[Row], list[Outcome]] | None:
     """The rows and outcomes of the evaluation that is there; None if there is none that is current and can be read."""
-    file, last = out / SUMMARY, max((path.stat().st_mtime_ns for path in synthetic.rglob(f"*{SUFFIX}")), default=0)
-    if not file.exists() or last >= file.stat().st_mtime_ns:
+    file = out / SUMMARY
+    if not file.exists() or _newest(synthetic, shared.setting) >= file.stat().st_mtime_ns:
         return None
     try:
         if not _is_current(read_json(file), shared):
@@ -94,6 +95,15 @@ def _kept(out: Path, synthetic: Path, shared: Shared) -> tuple[list[Row], list[O
         return tables.read(out), downstream.read(out) if shared.segmenters else []
     except UserError:  # of another version, or cut short: it is made anew
         return None
+
+
+def _newest(synthetic: Path, setting: Setting) -> int:
+    """When the last of these volumes, or of the real images that are looked at for them, was written."""
+    cases = {case.id: case for case in find_cases(setting.data, flawed={})}
+    used = [cases[id] for ids in roles_of(setting.split, setting.role) for id in ids if id in cases]
+    images = [image for case in used for image in (*case.contrasts.values(), case.segmentation) if image]
+    real = [file for image in images for file in formats.files_of(image)]
+    return max((file.stat().st_mtime_ns for file in (*synthetic.rglob(f"*{SUFFIX}"), *real)), default=0)
 
 
 def _is_current(summary: Mapping[str, Any], shared: Shared) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from polycontrast import config
 from polycontrast.metrics import tables
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.statistics import MIN_PAIRS, by_patient, compare_systems, smallest_p
+from polycontrast.metrics.statistics import MIN_PAIRS, compare_systems, smallest_p
 from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Row, digits, head
 from polycontrast.workflows.markdown import table
 
@@ -36,8 +36,7 @@ def compared(rows_by_system: Mapping[str, Sequence[Row]], reference: str) -> dic
     tests: dict[str, Any] = {}
     for contrast, region, measure in places:
         series = {
-            name: list(by_patient({case: one.get((contrast, region, measure, case)) for case in cases}).values())
-            for name, one in found.items()
+            name: {case: one.get((contrast, region, measure, case)) for case in cases} for name, one in found.items()
         }
         tested = compare_systems(series, reference)
         if any(one.difference.n for one in tested.values()):
