@@ -555,7 +555,7 @@ def test_of_two_predictions_one_is_to_be_kept_and_a_missing_one_to_be_made(cohor
 
 def test_a_fitting_role_that_is_named_must_be_there_and_may_be_several(tmp_path):
     split = tmp_path / "split.json"
-    write_json(split, {"a": ["A"], "b": ["B"], "test": ["C"]})
+    split.write_text(json.dumps({"a": ["A"], "b": ["B"], "test": ["C"]}))
     assert evaluation.roles_of(split, "test") == (["C"], [])
     assert evaluation.roles_of(split, "test", "a, b") == (["C"], ["A", "B"])
     with pytest.raises(UserError, match="no case has the role 'c'"):
