@@ -87,13 +87,13 @@ def evaluation(folder: Path, shared: Shared) -> dict[str, Any]:
 def _kept(out: Path, synthetic: Path, shared: Shared) -> tuple[list[Row], list[Outcome]] | None:
     """The rows and outcomes of the evaluation that is there; None if there is none that is current and can be read."""
     file = out / SUMMARY
-    if not file.exists() or _newest(synthetic, shared.setting) >= file.stat().st_mtime_ns:
+    if not file.exists():
         return None
     try:
-        if not _is_current(read_json(file), shared):
+        if _newest(synthetic, shared.setting) >= file.stat().st_mtime_ns or not _is_current(read_json(file), shared):
             return None
         return tables.read(out), downstream.read(out) if shared.segmenters else []
-    except UserError:  # of another version, or cut short: it is made anew
+    except UserError:  # of another version, cut short, or of files that are no longer whole: it is made anew
         return None
 
 
@@ -102,7 +102,7 @@ def _newest(synthetic: Path, setting: Setting) -> int:
     cases = {case.id: case for case in find_cases(setting.data, flawed={})}
     used = [cases[id] for ids in roles_of(setting.split, setting.role) for id in ids if id in cases]
     images = [image for case in used for image in (*case.contrasts.values(), case.segmentation) if image]
-    real = [file for image in images for file in formats.files_of(image)]
+    real = [file for image in images for file in formats.files_of(image) if file.exists()]
     return max((file.stat().st_mtime_ns for file in (*synthetic.rglob(f"*{SUFFIX}"), *real)), default=0)
 
 
