@@ -47,12 +47,10 @@ def files_of(path: Path) -> list[Path]:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of an image's one file, in hexadecimal; of several that of theirs, by name."""
-    hashes = [files.sha256(file) for file in files_of(path)]
-    return (
-        hashes[0]
-        if hashes and path.is_file() and len(hashes) == 1
-        else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    )
+    held = files_of(path)
+    if held == [path]:
+        return files.sha256(path)
+    return hashlib.sha256("".join(map(files.sha256, held)).encode()).hexdigest()
 
 
 def is_image(path: Path) -> bool:

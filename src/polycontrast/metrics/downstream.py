@@ -169,7 +169,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for (region, measure), columns in series.items():
         for name, values in columns.items():
             place = results.setdefault(name, {}).setdefault(region, {})
-            place[measure] = plain(asdict(statistics.summarise(list(statistics.by_patient(values).values()))))
+            place[measure] = plain(asdict(statistics.over_patients(values)))
         if SYNTHETIC not in columns or measure not in BETTER:
             continue
         for name in [other for other in columns if other != SYNTHETIC]:

@@ -58,6 +58,11 @@ def by_patient(values: Mapping[str, float | None]) -> dict[str, float | None]:
     return {patient: sum(known) / len(known) if known else None for patient, known in visits.items()}
 
 
+def over_patients(values: Mapping[str, float | None], seed: int = 0) -> Summary:
+    """The summary of {case: value}, a patient's visits averaged."""
+    return summarise(list(by_patient(values).values()), seed)
+
+
 def by_visit(
     a: Mapping[str, float | None], b: Mapping[str, float | None]
 ) -> tuple[list[float | None], list[float | None]]:

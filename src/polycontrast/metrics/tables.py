@@ -17,11 +17,10 @@ from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS, Protocol, Va
 from polycontrast.metrics.statistics import (
     LEVEL,
     RESAMPLES,
-    by_patient,
     by_visit,
     compare_systems,
+    over_patients,
     paired_difference,
-    summarise,
 )
 
 SUMMARY, CASES, FAILURES = "summary.json", "cases.csv", "failures.csv"
@@ -69,9 +68,7 @@ def summarise_rows(rows: Sequence[Row], failures: Sequence[Failure], facts: Mapp
     differences: dict[str, Any] = {}
     for (protocol, contrast, system, region), columns in series.items():
         place = results.setdefault(protocol, {}).setdefault(contrast, {}).setdefault(system, {})
-        place[region] = {
-            name: plain(asdict(summarise(list(by_patient(values).values()), SEED))) for name, values in columns.items()
-        }
+        place[region] = {name: plain(asdict(over_patients(values, SEED))) for name, values in columns.items()}
         if protocol == POLYCONTRAST.name and system != SYSTEM:
             own = series[protocol, contrast, SYSTEM, region]
             stats = {n: plain(asdict(paired_difference(*by_visit(own[n], columns[n]), SEED))) for n in columns}

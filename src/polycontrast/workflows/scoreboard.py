@@ -17,7 +17,7 @@ from polycontrast.metrics.classifier import REAL, Shares
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.statistics import by_patient, summarise
+from polycontrast.metrics.statistics import over_patients
 from polycontrast.metrics.tables import MAIN, SYSTEM, digits, head
 from polycontrast.recipes import Recipe
 from polycontrast.workflows import segmented, significance
@@ -52,7 +52,7 @@ def summarised(
         "measures": {n: {"unit": m.unit, "higher_is_better": m.higher_is_better} for n, m in METRICS.items()},
         "quality": quality,
         "recognised": {
-            name: {c: config.to_dict(summarise(list(by_patient(v).values()))) for c, v in by_contrast.items()}
+            name: {c: config.to_dict(over_patients(v)) for c, v in by_contrast.items()}
             for name, by_contrast in shares.items()
         },
         "downstream": segmented.among({name: one["summary"] for name, one in found.items()}),
