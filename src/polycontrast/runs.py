@@ -20,6 +20,7 @@ from polycontrast.data.descriptors import Range, Typical
 from polycontrast.errors import UserError
 from polycontrast.io.files import read_json
 from polycontrast.recipes import Recipe
+from polycontrast.systems.base import System
 
 CHECKPOINT, OLD_CHECKPOINT = "checkpoint", "checkpoint.old"
 CONFIG = "config.json"
@@ -30,7 +31,8 @@ SHIPPED_WEIGHTS = f"{SHIPPED}.safetensors"
 
 @dataclass(frozen=True)
 class RunConfig:
-    """config.json: the version that trained, the whole recipe, the map to normalised units, who was trained on.
+    """config.json: the version that trained, the whole recipe, the map to normalised units, who was trained on (by the
+    model that it began with, too).
 
     confidence: {way: {level: factor}}: the interval that holds a real value in so many per cent of voxels reaches from
     the image by factor times the scale; a way is what is given and what is made, as "t1_t2_to_flair". Empty where the
@@ -86,7 +88,8 @@ def read_config(model: str | Path) -> RunConfig:
     values: dict[str, Any] = read_json(file)
     try:
         units = {name: (float(gain), float(offset)) for name, (gain, offset) in values["units"].items()}
-        recipe, cases = recipes.from_json(values["recipe"]), tuple(values["cases"])
+        recipe = recipes.from_json(values["recipe"])
+        cases = tuple(dict.fromkeys((*values["cases"], *values.get("pretrained", {}).get("cases", ()))))
         unmapped = [name for name in recipe.system.want if name not in units]
         if unmapped and not isinstance(recipe.data, PhotoConfig):  # a photograph has no normalised units
             raise UserError(f"no units for {', '.join(unmapped)}", hint="is the file of another version?")
@@ -149,3 +152,14 @@ def load_weights(model: str | Path) -> tuple[dict[str, Tensor], Path]:
         return load_file(file), file
     except (SafetensorError, OSError) as error:
         raise UserError(f"cannot be read as safetensors: {error}", path=file) from None
+
+
+def load_into(system: System, model: str | Path) -> Path:
+    """Put a model's weights into a system, on whatever device it is; returns their file. UserError if they are those of
+    another system."""
+    weights, file = load_weights(model)
+    try:
+        system.load_weights(weights)
+    except UserError as error:
+        raise UserError(error.message, error.hint, file) from None
+    return file

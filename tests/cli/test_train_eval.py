@@ -40,6 +40,9 @@ def test_from_a_folder_to_a_table(
     assert (described["recipe"]["train"]["images"], described["recipe"]["train"]["seed"]) == (8, 3)
     refused(call(*train, "--images", 8), "there is a run already", "--resume")
     refused(call(*train, "--images", 12, "--resume"), "started with another recipe")
+    again = call(*train, "-o", tmp_path / "again", "--pretrained", run, "--images", 8, "--batch", 4, "-q")
+    assert again.code == 0, again.err
+    assert json.loads((tmp_path / "again/config.json").read_text(encoding="utf-8"))["pretrained"]["model"] == "run"
 
     done = call("synth", "--model", run, "-i", cohort, "--split", split, "-o", out, "--device", "cpu")
     assert done.code == 0, done.err
@@ -69,6 +72,7 @@ def test_what_cannot_be_trained_is_refused(call: Call, small: str, cohort: Path,
         ({"--data": tmp_path / "nowhere"}, "found nothing"),
         ({"--split": tmp_path / "absent.json"}, "no such file"),
         ({"--split": tmp_path / "split.json"}, "no case has the role 'gan'"),
+        ({"--pretrained": tmp_path / "nothing"}, "no such run folder"),
         ({"--precision": "float16"}, "unknown precision 'float16'"),
         ({"--device": "cuda:99"}, "is not there"),
         ({"-o": tmp_path / "file" / "run"}, "cannot"),

@@ -87,10 +87,10 @@ def test_a_phase_of_no_images_is_left_out() -> None:
 def test_the_averaged_weights_have_their_analytic_value_after_two_steps(entries: list[Entry]) -> None:
     recipe = tiny.recipe(ema=8.0)
     trainer = trainer_of(replace(recipe, system=replace(recipe.system, pretrain=0.0)))
-    live = [{k: v.clone() for k, v in trainer.live_weights().items()}]
+    live = [{k: v.clone() for k, v in trainer.system.weights().items()}]
     for step in range(2):
         trainer.step(batch_of(entries, 4 * step))
-        live.append({k: v.clone() for k, v in trainer.live_weights().items()})
+        live.append({k: v.clone() for k, v in trainer.system.weights().items()})
     first, second = (0.5 ** (4 / (0.1 * images)) for images in (4, 8))  # half-lives of a tenth of the images seen
     assert trainer.average is not None
     for name, average in trainer.average.items():
@@ -107,7 +107,7 @@ def test_averaged_weights_of_a_short_run_keep_nothing_of_the_first_ones() -> Non
     assert trainer.average is not None
     name = next(iter(trainer.average))
     trainer.average[name].fill_(1.0)
-    trainer.live_weights()[name].zero_()
+    trainer.system.weights()[name].zero_()
     kept = []
     for _ in range(40):
         trainer._update_average()
@@ -124,7 +124,7 @@ def test_what_is_saved_are_the_averaged_weights_where_they_are_kept(entries: lis
         trainer.step(batch_of(entries))
         trainer.save(tmp_path, Log(tmp_path))
         saved, _ = runs.load_weights(tmp_path)
-        live = trainer.live_weights()
+        live = trainer.system.weights()
         assert set(saved) == set(live)
         assert all(name.startswith("generator.") for name in saved)
         assert all(torch.equal(saved[k], live[k]) for k in live) == (ema == 0)
@@ -161,7 +161,7 @@ def test_only_the_player_in_turn_collects_gradients_and_all_do_again_even_after_
 
 def test_the_seed_alone_decides_the_initialisation() -> None:
     first, same, other = (
-        trainer_of(tiny.recipe(seed=seed)).live_weights()["generator.down.0.0.weight"] for seed in (0, 0, 1)
+        trainer_of(tiny.recipe(seed=seed)).system.weights()["generator.down.0.0.weight"] for seed in (0, 0, 1)
     )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -264,6 +264,15 @@ def test_a_picture_that_fails_stops_no_training(
     run = train(tiny.recipe(images=8), entries, tmp_path / "run", progress=False)
     assert runs.find(run) is not None
     assert said == ["no picture after 12 images: no room"]
+
+
+def test_a_run_that_ends_before_the_generators_first_turn_is_refused(entries: list[Entry], tmp_path: Path) -> None:
+    """DiscoGAN's critics begin: after one step the generator would be as it was drawn, and the run look finished."""
+    recipe = recipes.recipe("discogan_small")
+    recipe = replace(recipe, data=replace(recipe.data, size=64), train=replace(recipe.train, images=recipe.train.batch))
+    with pytest.raises(UserError, match=r"so few images \(8\) there is no turn for the generator"):
+        train(recipe, entries, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_keeps_cudnn_on(entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,10 @@ def run(
     role: Annotated[
         str | None, typer.Option(help="The roles trained on, as gan or gan,train; the recipe decides if absent.")
     ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(help="Begin with this model's weights: a run folder, or any2any, the one that comes along."),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="bfloat16 or float32; if absent, the recipe's, but float32 where bfloat16 is only imitated."),
@@ -72,7 +76,7 @@ def run(
 
     keep_memory()
     place = choose(device)
-    chosen = _override(recipes.recipe(recipe), images, batch, seed, role, precision, place)
+    chosen = _override(recipes.recipe(recipe), images, batch, seed, role, pretrained, precision, place)
     photographs = isinstance(chosen.data, PhotoConfig)
 
     def source(one: "Recipe") -> "Source":
@@ -144,6 +148,7 @@ def _override(
     batch: int | None,
     seed: int | None,
     role: str | None,
+    pretrained: str | None,
     precision: str | None,
     device: "torch.device",
 ) -> "Recipe":
@@ -160,6 +165,8 @@ def _override(
         train = replace(train, seed=seed)
     if role is not None:
         train = replace(train, role=role)
+    if pretrained is not None:
+        train = replace(train, pretrained=pretrained)
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
     if precision == "bfloat16" and not has_bfloat16(device):

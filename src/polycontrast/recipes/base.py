@@ -16,8 +16,8 @@ class TrainConfig:
     role: which cases of the split it trains on, or several roles, as "gan,train". batch: over all ranks. epochs: passes
     over the slices, used where `images` is None. bfloat16 (float32 where the device only imitates it), channels_last:
     players computed so; measured per network by benchmarks/networks.py. ema: half-life in images of the averaged
-    weights, at first a tenth of the images seen; 0 for none. clip: largest gradient norm, 0 for none. checkpoint_every,
-    preview_every, log_every: in images.
+    weights, at first a tenth of the images seen; 0 for none. clip: largest gradient norm, 0 for none. pretrained: a run
+    folder, or "any2any", whose weights a run begins with. checkpoint_every, preview_every, log_every: in images.
     """
 
     role: str = "gan"
@@ -29,6 +29,7 @@ class TrainConfig:
     ema: float = 0.0
     clip: float = 0.0
     seed: int = 0
+    pretrained: str | None = None
     checkpoint_every: int = 4096
     preview_every: int = 4096
     log_every: int = 1024

@@ -5,7 +5,7 @@ and never steps an optimiser.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -201,6 +201,22 @@ class System(ABC):
     def targets(self, sources: Sequence[str]) -> tuple[str, ...]:
         """What it can make of these sources."""
         return tuple(name for name in self.want if name not in sources)
+
+    def weights(self) -> dict[str, Tensor]:
+        """What synthesis needs: `<player>.<parameter>`. The tensors themselves: to change them is to change it."""
+        return {f"{p}.{k}": v for p in self.synthesizers for k, v in self.players[p].state_dict().items()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy such weights in, of any precision; a UserError if they are another system's."""
+        for player in self.synthesizers:
+            prefix = f"{player}."
+            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            try:
+                self.players[player].load_state_dict(own)
+            except RuntimeError as error:
+                first = str(error).splitlines()[1].strip()
+                hint = "weights go with the recipe that they were trained by"
+                raise UserError(f"the weights are not those of the recipe: {first}", hint) from None
 
     def extra_state(self) -> dict[str, Any]:
         """What must survive a resume beside weights and optimisers (image pools and the like)."""

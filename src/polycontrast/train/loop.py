@@ -29,7 +29,7 @@ from polycontrast.precision import has_bfloat16
 from polycontrast.recipes import Recipe
 from polycontrast.runs import find
 from polycontrast.systems.base import Phase, SampleRng, Step, System
-from polycontrast.train import checkpoint, distributed
+from polycontrast.train import checkpoint, distributed, pretrained
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.log import Log, require_tensorboard
 from polycontrast.train.preview import preview
@@ -59,10 +59,19 @@ class Trainer:
         self.system.use_channels_last(recipe.train.channels_last)
         distributed.copy_from_first(self.system.players.values(), ranks)
         self.optimisers = {name: _adam(self.system, name) for name in self.system.players}
-        self.average = {k: v.clone() for k, v in self.live_weights().items()} if recipe.train.ema else None
+        self.average = self._copied() if recipe.train.ema else None
         assert recipe.train.images is not None
         self.phases = [p for p in self.system.phases(recipe.train.images) if p.images > 0]
         self.clock = Clock()
+
+    def load_pretrained(self) -> dict[str, Any]:
+        """Begin with the weights of `recipe.train.pretrained`; returns what config.json tells of them."""
+        told = pretrained.load(self.system, self.recipe)
+        self.average = self._copied() if self.average is not None else None
+        return told
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.system.weights().items()}
 
     @property
     def total(self) -> int:
@@ -77,11 +86,6 @@ class Trainer:
                 return phase, (self.clock.images - first) / phase.images
             first += phase.images
         return self.phases[-1], 1.0
-
-    def live_weights(self) -> dict[str, Tensor]:
-        """What synthesis needs, as it is being trained: `<player>.<parameter>`."""
-        players = self.system.players
-        return {f"{p}.{k}": v for p in self.system.synthesizers for k, v in players[p].state_dict().items()}
 
     def step(self, batch: Batch) -> dict[str, float]:
         """The turns of one step; returns the named terms, unweighted, with each player's weighted sum."""
@@ -131,7 +135,7 @@ class Trainer:
             return
         batch = self.recipe.train.batch
         keep = 0.5 ** (batch / min(self.recipe.train.ema, _YOUNG * (self.clock.images + batch)))
-        for name, value in self.live_weights().items():
+        for name, value in self.system.weights().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - keep)
             else:  # a norm's count of batches
@@ -142,7 +146,7 @@ class Trainer:
         """Write a checkpoint, unless a weight is not finite: a finite loss can have a gradient that is not."""
         for name, network in self.system.players.items():
             self._check_finite({f"weights of {name}": float(sum(w.abs().sum() for w in network.parameters()))})
-        weights = self.live_weights() if self.average is None else self.average
+        weights = self.system.weights() if self.average is None else self.average
         state = {
             "players": {name: network.state_dict() for name, network in self.system.players.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
@@ -190,12 +194,15 @@ def train(
     distributed.check_share(recipe.train.batch, ranks)
     dataset = open_dataset(recipe.data, source, recipe.train.seed, recipe.train.batch)
     recipe = recipes.with_length(recipe, len(dataset))
+    begun = resume and find(run) is not None
     trainer = Trainer(recipe, device, ranks)  # before anything is written: it may refuse the recipe
+    _check_turns(trainer)
+    ancestor = {"pretrained": trainer.load_pretrained()} if recipe.train.pretrained and not begun else {}
     if ranks.first:
-        _open_run(run, recipe, dataset, resume)
+        _open_run(run, recipe, dataset, resume, ancestor)
     distributed.barrier(ranks)
     log = Log(run, tensorboard and ranks.first)
-    if resume and find(run) is not None:
+    if begun:
         trainer.load(run, log)
     first = trainer.clock.images
     if ranks.first:
@@ -211,13 +218,29 @@ def train(
     return run
 
 
+def _check_turns(trainer: Trainer) -> None:
+    """UserError if a run is over before a player that synthesises has had its first turn."""
+    system, batch = trainer.system, trainer.recipe.train.batch
+    waiting, images, end = set(system.synthesizers), 0, 0
+    for phase in trainer.phases:
+        end += phase.images
+        while images < end:
+            waiting -= set(system.turns(phase, images // batch))
+            images += batch
+            if not waiting:
+                return
+    raise UserError(
+        f"in a run of so few images ({trainer.total}) there is no turn for the {' and the '.join(sorted(waiting))}",
+        hint="ask for more --images: it would stay as it was drawn",
+    )
+
+
 def _settle_units(trainer: Trainer, dataset: Dataset[Any], run: Path, trained: bool) -> None:
     """Write the map from the system's outputs to normalised units into config.json, in place of that of real images.
     Intervals that were calibrated before the weights were trained further are those of others, and go."""
     trainer.system.bfloat16 = frozenset()  # synthesis computes in float32
     if trainer.average is not None:
-        for name, value in trainer.live_weights().items():
-            value.copy_(trainer.average[name])
+        trainer.system.load_weights(trainer.average)
     units = output_units(trainer.system, dataset, trainer.device)
     told = read_json(run / "config.json")
     if trained:
@@ -307,8 +330,8 @@ def _adam(system: System, player: str) -> torch.optim.Optimizer:
     )  # fmt: skip
 
 
-def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) -> None:
-    """Write config.json, or see that it is the one that is being resumed."""
+def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool, more: dict[str, Any]) -> None:
+    """Write config.json, and more into it, or see that it is the one that is being resumed."""
     described = {
         "polycontrast": polycontrast.__version__,
         "recipe": config.to_dict(recipe),
@@ -329,7 +352,7 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool) ->
         (run / "preview").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", hint="choose another -o", path=run) from None
-    write_json(file, {**described, "units": units, "typical": usual})
+    write_json(file, {**described, **more, "units": units, "typical": usual})
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], file: Path) -> None:
