@@ -7,8 +7,8 @@
 The base is the recipe without its segmenter, at half its batch: short runs need steps; on two CPU cores, any2any_small
 at 2 mm (`--recipe any2any_small --size 96 --batch 4`). `train` writes ABLATION/<variant>/run, `judge`
 ABLATION/<variant>/judged_<have>.json (role *train*, T2 alone unless --have says otherwise, by the protocol
-`polycontrast` in the brain and the tumour; options of synthesis come with `--as fast`, `--as ensemble`, `--as raw`),
-`table` prints all of them, and what each gains on the base. Never run on the role *test*.
+`polycontrast` in the brain and the tumour; ways of synthesis come with `--as`: fast, ensemble, raw, float32), `table`
+prints all of them, and what each gains on the base. Never run on the role *test*.
 """
 
 import argparse
@@ -65,7 +65,7 @@ SHOWN = (
     *(f"{of} {frequency}" for of in ("power", "ring correlation") for frequency in FREQUENCIES),
     *TENTHS,
 )
-WAYS = ("", "fast", "ensemble", "raw")  # of synthesis
+WAYS = ("", "fast", "ensemble", "raw", "float32")  # of synthesis
 Rows = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "base": lambda r: r,
@@ -135,6 +135,8 @@ def judged(run: Path, entries: list[Entry], a: argparse.Namespace, device: torch
     model = Synthesizer.load(run, device, Options(fast=a.how == "fast", ensemble=a.how == "ensemble"))
     if a.how == "raw":
         model.system.data = replace(model.system.data, centred=False)
+    if a.how == "float32":
+        model.system.bfloat16 = frozenset()
     have = canonical_set(a.have)
     with ThreadPoolExecutor(a.threads) as pool:
         rows = pool.map(lambda entry: of_case(model, entry, have), entries)
