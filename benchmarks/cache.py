@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from common import QUICK_RECIPE, fresh, machine, memory, prepared, table, trainer
+from common import QUICK_RECIPE, fresh, machine, prepared, table, trainer
 from polycontrast.data import cache, phantom
 from polycontrast.data.cache import Entry
 from polycontrast.data.dataset import SliceDataset
 from polycontrast.io.files import read_json
 from polycontrast.io.layout import find_cases
 from polycontrast.recipes import recipe as recipe_of
+from polycontrast.workflows.costs import peak_memory
 
 SPARE = 2e9  # bytes to leave free on the disk
 
@@ -72,8 +73,8 @@ def draw(folder: Path, recipe: str, samples: int) -> Drawn:
     start, anonymous, count = time.perf_counter(), 0.0, 0
     while count < samples:
         count += len(next(batches).index)
-        anonymous = max(anonymous, memory("RssAnon"))
-    return Drawn(count / (time.perf_counter() - start), anonymous, memory())
+        anonymous = max(anonymous, _anonymous())
+    return Drawn(count / (time.perf_counter() - start), anonymous, peak_memory())
 
 
 def train(folder: Path, recipe: str, steps: int = 2) -> float:
@@ -82,7 +83,16 @@ def train(folder: Path, recipe: str, steps: int = 2) -> float:
     stepped, _ = trainer(made)
     for batch in islice(SliceDataset(_entries(folder), made.data).batches(0, made.train.batch), steps):
         stepped.step(batch)
-    return memory()
+    return peak_memory()
+
+
+def _anonymous() -> float:
+    """GB that are this process's own, on Linux; elsewhere the most that was resident."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return peak_memory()
+    values = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8", errors="replace").splitlines())
+    return int(values["RssAnon"].split()[0]) * 1024 / 1e9
 
 
 def _entries(folder: Path) -> list[Entry]:

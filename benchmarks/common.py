@@ -1,4 +1,4 @@
-"""What the benchmarks share: fresh processes, Markdown tables, the machine in words, memory, a trainer to measure."""
+"""What the benchmarks share: fresh processes, Markdown tables, the machine in words, a trainer to measure."""
 
 import multiprocessing
 import os
@@ -65,18 +65,6 @@ def machine() -> str:
     load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     parts = (costs.machine(torch.device("cpu")), torch.backends.cpu.get_cpu_capability(), load)
     return ", ".join(part for part in parts if part) + "\n"
-
-
-def memory(field: str = "VmHWM") -> float:
-    """Memory of this process in GB. VmHWM: the most that was resident so far; RssAnon: what is its own, now.
-
-    Elsewhere than on Linux the high-water mark is all there is.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        values = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8", errors="replace").splitlines())
-        return int(values[field].split()[0]) * 1024 / 1e9
-    return resident(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def resident(usage: resource.struct_rusage) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from common import fresh, machine, memory, table
+from common import fresh, machine, table
 from polycontrast.contrasts import slug
 from polycontrast.data import intensity, phantom
 from polycontrast.io import nifti
@@ -34,6 +34,7 @@ from polycontrast.metrics.protocols import PROTOCOLS
 from polycontrast.metrics.reference import Reference, load, read_prediction, reference
 from polycontrast.metrics.tables import Row
 from polycontrast.metrics.threads import one_blas_thread
+from polycontrast.workflows.costs import peak_memory
 
 WANT = ("T1", "T1ce", "FLAIR")
 FITTED = 2  # cases of the role that the mean image and NIQE's models are made of
@@ -103,7 +104,7 @@ def _evaluated(folder: Path, stages: dict[str, float], known: Sequence[Row]) -> 
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     stages[JUDGING] = seconds - sum(stages.values())
     volumes = len({(r.case, r.contrast) for r in found.rows})
-    return Whole(volumes, dict(stages), seconds, cpu, memory()), found.rows
+    return Whole(volumes, dict(stages), seconds, cpu, peak_memory()), found.rows
 
 
 def _timed(untimed: Callable[..., Any], stage: str, seconds: dict[str, float]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 import ceiling
 import polycontrast
-from common import QUICK_RECIPE, counter, fresh, machine, memory, resident, table
+from common import QUICK_RECIPE, counter, fresh, machine, resident, table
 from polycontrast import config, recipes
 from polycontrast.contrasts import slug
 from polycontrast.data import phantom
@@ -40,6 +40,7 @@ from polycontrast.precision import has_bfloat16
 from polycontrast.train import checkpoint
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.loop import Trainer
+from polycontrast.workflows.costs import peak_memory
 
 Made = tuple[Tensor, Tensor | None]
 Synthesize = Callable[..., Made]
@@ -95,7 +96,7 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
         _once(case, synthesizer, calls, folder / "out", stages)
-    peak = memory()
+    peak = peak_memory()
     start = time.perf_counter()
     run_case(case, synthesizer, folder / f"whole-{bfloat16}")
     whole = time.perf_counter() - start
