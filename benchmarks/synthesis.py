@@ -64,7 +64,7 @@ def prepare(folder: Path, recipe: str, quick: bool) -> None:
     phantom.write_case(made, folder / "cases", "Phantom_00000")
     chosen = recipes.with_length(recipes.recipe(recipe), 1)
     untrained = Trainer(chosen, torch.device("cpu"), Ranks())
-    checkpoint.save(folder / "run", untrained.live_weights(), {}, {"images": 0})
+    checkpoint.save(folder / "run", untrained.system.weights(), {}, {"images": 0})
     units = dict.fromkeys(chosen.data.contrasts, (0.5, 0.5))
     described = {
         "polycontrast": polycontrast.__version__,

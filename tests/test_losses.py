@@ -172,6 +172,13 @@ def test_ssim_loss_is_the_equation_window_by_window(span: float) -> None:
     assert found.item() == pytest.approx(total / weight.sum().item(), rel=1e-9)
 
 
+def test_ssim_loss_keeps_its_digits_far_from_zero() -> None:
+    """A variance as a difference of large squares would have none left in float32."""
+    x, _, y, weight = (t + 300 for t in drawn())
+    exact = losses.ssim_loss(x, y, weight)
+    assert losses.ssim_loss(x.float(), y.float(), weight.float()).item() == pytest.approx(exact.item(), rel=1e-3)
+
+
 def test_the_relativistic_loss_falls_as_the_scores_of_higher_fall_below_those_of_lower() -> None:
     """By hand: maps of two sizes weigh alike."""
     lower, higher = [torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0]])], [torch.tensor([[0.0, 3.0]]), torch.zeros(1, 1)]

@@ -106,15 +106,17 @@ def laplace(mean: Tensor, log_scale: Tensor, truth: Tensor, weight: Tensor, beta
 
 def ssim_loss(image: Tensor, truth: Tensor, weight: Tensor, window: int = 7, span: float = 1.0) -> Tensor:
     """1 - SSIM (Wang et al. 2004, equation 13) of [B, ..., H, W], in square windows of the last two axes, mean by the
-    weight at the window's centre. span: the data range, 1 in normalised units."""
+    weight at the window's centre. window: their edge, odd. span: the data range, 1 in normalised units."""
     rows, columns = (_windows(n, window, image) for n in image.shape[-2:])
 
     def local(t: Tensor) -> Tensor:  # products of matrices: pooling takes twice as long on a CPU
         return rows @ t @ columns.T
 
-    x, y = image, truth
+    centre = truth.mean()  # variances do not depend on it, and their differences of squares keep more digits so
+    x, y = image - centre, truth - centre
     mx, my = local(x), local(y)
     vx, vy, vxy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
+    mx, my = mx + centre, my + centre
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
     ssim = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     return weighted(1 - ssim, weight)

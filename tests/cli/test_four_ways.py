@@ -70,7 +70,7 @@ def test_two_cohorts_with_their_splits_make_one_model(
     splits = [tmp_path / "a.json", tmp_path / "b.json"]
     write_json(splits[0], {"gan": ["Tiny_0", "Tiny_1"], "test": ["Tiny_2"]})
     write_json(splits[1], {"gan": ["Other_1"], "test": ["Other_0"]})
-    train = ("train", "--recipe", "two", "-o", model, "--cache", cache, "--device", "cpu", "--images", 4, "-q")
+    train = ("train", "--recipe", "two", "-o", model, "--cache", cache, "--device", "cpu", "--images", 8, "-q")
     data = ("--data", cohort, "--data", other)
     refused(call(*train, *data[:2]), "learns from 2 cohorts, found 1 --data", "one with T1, T2, PD")
     refused(call(*train, *data, "--split", splits[0]), "2 --data and 1 --split", "in order")

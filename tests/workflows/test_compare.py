@@ -95,6 +95,10 @@ def test_what_is_finished_is_not_done_again(setting: Setting, cache: Path, tmp_p
     out = tmp_path / "out"
     systems = {"one": tiny.recipe(), "set": tiny.pairwise()}
     first = compare(systems, setting, out, cache=cache, tell=lambda _: None)
+    mark = read_json(out / "one" / "trained.json")
+    for told in mark["runs"].values():
+        del told["train"]["pretrained"]  # a setting that is younger than the mark
+    write_json(out / "one" / "trained.json", mark)
     before = stamps(out)
     assert here == ["_train", "_synthesise"] * 2
     here.clear()

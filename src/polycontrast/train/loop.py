@@ -185,7 +185,8 @@ def train(
     source: cached cases, a list of them per cohort, or one or several folders of photographs, as the recipe's data
     asks.
     resume: go on from the run's last checkpoint; recipe and cases must be the run's own. Raises UserError if the recipe
-    contradicts itself (nothing is written then), if the folder holds another run, or when a loss is not finite.
+    contradicts itself, begins with a model that does not fit, or ends before its first turn for a player that
+    synthesises (nothing is written then), if the folder holds another run, or when a loss is not finite.
     """
     if tensorboard:
         require_tensorboard()
@@ -196,8 +197,12 @@ def train(
     recipe = recipes.with_length(recipe, len(dataset))
     begun = resume and find(run) is not None
     trainer = Trainer(recipe, device, ranks)  # before anything is written: it may refuse the recipe
-    _check_turns(trainer)
-    ancestor = {"pretrained": trainer.load_pretrained()} if recipe.train.pretrained and not begun else {}
+    ancestor = {}
+    if not begun:
+        _check_turns(trainer)
+        if recipe.train.pretrained is not None:
+            ancestor = {"pretrained": trainer.load_pretrained()}
+        distributed.barrier(ranks)  # all have read the model, should the new run take its name
     if ranks.first:
         _open_run(run, recipe, dataset, resume, ancestor)
     distributed.barrier(ranks)
@@ -231,7 +236,7 @@ def _check_turns(trainer: Trainer) -> None:
                 return
     raise UserError(
         f"in a run of so few images ({trainer.total}) there is no turn for the {' and the '.join(sorted(waiting))}",
-        hint="ask for more --images: it would stay as it was drawn",
+        hint="ask for more --images: it would not be trained at all",
     )
 
 
@@ -331,7 +336,7 @@ def _adam(system: System, player: str) -> torch.optim.Optimizer:
 
 
 def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool, more: dict[str, Any]) -> None:
-    """Write config.json, and more into it, or see that it is the one that is being resumed."""
+    """Write config.json, and more into it, or see that it is the one that is being resumed, of which more holds too."""
     described = {
         "polycontrast": polycontrast.__version__,
         "recipe": config.to_dict(recipe),
@@ -346,6 +351,9 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool, mo
         old = read_json(file)
         told = config.to_dict(recipes.from_json(old["recipe"]))  # with settings that are younger than the run
         _check_same({**old, "recipe": told}, described, file)
+        if any(old.get(key) != value for key, value in more.items()):
+            found = "the pretrained model is not the one that the run began with"
+            raise UserError(found, hint="bring back that one, or start a new run in another folder", path=file)
         return
     units, usual = dataset.units(), descriptors.typical(dataset.entries)
     try:

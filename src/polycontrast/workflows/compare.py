@@ -129,13 +129,19 @@ def _trained(recipe: Recipe, setting: Setting, folder: Path, cache: Path | None,
         setting.data, setting.split, recipe.train.role, tuple(contrasts), cache, quiet=not setting.progress
     )
     asked = {"runs": {k: config.to_dict(v) for k, v in ways.items()}, "cases": [entry.id for entry in entries]}
-    if mark.exists() and read_json(mark) == asked:
+    if mark.exists() and _known(read_json(mark)) == asked:
         tell(f"{folder.name}: trained already")
         return run
     tell(f"{folder.name}: training {recipe.name}, {len(ways)} x {shared.train.images} images")
     costs.in_child(setting.prepare, _train, shared, entries, setting, run)
     write_json(mark, asked)
     return run
+
+
+def _known(told: dict[str, Any]) -> dict[str, Any]:
+    """What a mark tells, with settings that are younger than it."""
+    ways = {name: config.to_dict(recipes.from_json(way)) for name, way in told["runs"].items()}
+    return {**told, "runs": ways}
 
 
 def _train(recipe: Recipe, entries: Sequence[Entry], setting: Setting, run: Path) -> None:

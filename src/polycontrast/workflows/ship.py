@@ -38,6 +38,8 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
         found = f"{len(content) / 1e6:.1f} MB of weights in half precision, more than {LARGEST / 1e6:.0f}"
         raise UserError(found, hint="ship a narrower network", path=source)
     config = read_json(run / runs.CONFIG)
+    if began := config.get("pretrained"):
+        config["recipe"]["train"]["pretrained"] = began["model"]  # the path says nothing elsewhere
     if split is not None:
         config["roles"] = read_roles(split)
     if calibrated is not None:

@@ -1,6 +1,7 @@
 """Train a recipe for the contrasts asked for: one run, or a set of runs where the system was made for a single pair."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
 from polycontrast.recipes import Recipe
 from polycontrast.systems import SYSTEMS
-from polycontrast.train import distributed
+from polycontrast.train import distributed, pretrained
 from polycontrast.train.loop import train
 
 
@@ -32,17 +33,31 @@ def train_ways(
 
     source: what a run trains on, given its recipe. `images` of the recipe is the length of each run. A run for a single
     contrast joins the set that is in `out`, if there is one; runs that are there already stay in it. Raises UserError
-    as `with_ways`, `recipes.check` and `train` do, and where a run and a set would lie in one folder: then nothing is
-    written.
+    as `with_ways`, `recipes.check`, `pretrained.check` and `train` do, and where a run and a set would lie in one
+    folder: then nothing is written.
     """
-    found = _placed(recipes.with_ways(recipe, have, want), out)
-    for one in found.values():
+    found = {name: _with_member(one) for name, one in _placed(recipes.with_ways(recipe, have, want), out).items()}
+    for name, one in found.items():
         recipes.check(one)
+        if (model := one.train.pretrained) is not None and not resume:  # a resumed run may do without the model
+            pretrained.check(one)
+            if Path(model).resolve() == (out / name).resolve():  # `any2any` would mean this one, once it is begun
+                raise UserError(
+                    "the run would take the name of the model that it begins with", "choose another -o", out
+                )
     for name, one in found.items():
         train(one, source(one), out / name, device=device, resume=resume, tensorboard=tensorboard, progress=progress)
         if name and distributed.start(device or torch.device("cpu")).first:
             write_json(out / runs.SET, {"runs": list(dict.fromkeys((*runs.members(out), name)))})
     return out
+
+
+def _with_member(recipe: Recipe) -> Recipe:
+    """Of a set that a recipe is to begin with, the run that makes the same contrast of the same."""
+    model = recipe.train.pretrained
+    if model is None or not runs.members(model):
+        return recipe
+    return replace(recipe, train=replace(recipe.train, pretrained=str(runs.folder_of(model) / recipes.way(recipe))))
 
 
 def _placed(ways: Mapping[str, Recipe], out: Path) -> Mapping[str, Recipe]:
