@@ -32,7 +32,7 @@ def any2any() -> Recipe:
 
 
 def any2any_small() -> Recipe:
-    """The same for two CPU cores: half as wide, a third of the images, batch 8, so that it takes about as many steps."""
+    """The same for two CPU cores: half as wide, a third of the images, batch 8, about as many steps."""
     full = any2any()
     system = replace(_SYSTEM, widths=(48, 64, 96, 96), blocks=(1, 1, 1, 1), seg_base=16, critic_base=16)
     train = replace(full.train, batch=8, images=20_000, ema=1000.0, log_every=500, checkpoint_every=2000)
