@@ -5,7 +5,7 @@
     python benchmarks/ablate.py table -o ABLATION
 
 The base is the recipe without its segmenter, at half its batch: short runs need steps; on two CPU cores, any2any_small
-at 2 mm (`--recipe any2any_small --size 96 --batch 4`). `train` writes ABLATION/<variant>/run, `judge`
+at 2 mm (`--recipe any2any_small --size 96 --batch 8`). `train` writes ABLATION/<variant>/run, `judge`
 ABLATION/<variant>/judged_<have>.json (role *train*, T2 alone unless --have says otherwise, by the protocol
 `polycontrast` in the brain and the tumour; ways of synthesis come with `--as`: fast, ensemble, raw, float32), `table`
 prints all of them, and what each gains on the base. Never run on the role *test*.

@@ -190,14 +190,13 @@ def _units(system: System, recipe: Recipe, entries: Sequence[Entry], device: tor
 def _write(out: Path, recipe: Recipe, system: System, units: Units, origin: dict[str, Any]) -> None:
     """The run folder, written beside its place and renamed as a whole."""
     part = out.with_name(f".part-{uuid.uuid4().hex[:8]}-{out.name}")
-    weights = {f"{p}.{k}": v for p in system.synthesizers for k, v in system.players[p].state_dict().items()}
     described = {
         "polycontrast": polycontrast.__version__, "recipe": config.to_dict(recipe), "cases": [], "left_out": [],
         "slices": 0, "imported": origin, "units": units,
     }  # fmt: skip
     try:
         part.mkdir(parents=True)
-        checkpoint.save(part, weights, {}, {"images": 0, "updates": 0, "seconds": 0.0})
+        checkpoint.save(part, system.weights(), {}, {"images": 0, "updates": 0, "seconds": 0.0})
         write_json(part / "config.json", described)
         part.rename(out)
     except (OSError, UserError) as error:
