@@ -15,7 +15,7 @@ DEFAULT = ("T1", "T1ce", "T2", "FLAIR")
 # spaces, hyphens and underscores).
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "T1": ("t1w", "t1n", "t1native", "mrt1"),
-    "T1ce": ("t1c", "t1gd", "t1wce", "t1post", "t1contrast", "cet1", "cet1w", "gdt1", "mrt1c", "t1km"),
+    "T1ce": ("t1c", "t1gd", "t1gad", "t1wce", "t1post", "t1contrast", "cet1", "cet1w", "gdt1", "mrt1c", "t1km"),
     "T2": ("t2w", "mrt2"),
     "FLAIR": ("t2f", "fl", "flr", "t2flair", "flairw", "mrflair"),
     "PD": ("pdw", "protondensity"),

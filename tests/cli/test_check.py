@@ -24,6 +24,10 @@ def test_a_sound_cohort_is_listed_with_what_it_holds(call: Call, cohort: Path) -
     assert row["contrasts"].split() == ["T1", "T1ce", "T2", "FLAIR"]
     assert row["grid"] == "48 x 48 x 12 of 5 x 5 x 5 mm, LPS"
     assert row["problem"] == ""
+    assert (
+        row["unusual"]
+        == "T1, T1ce, T2, FLAIR: thick slices (5 mm): the models know about 1 mm; resample or acquire thinner slices"
+    )
     whole = (tiny.images(1)[1] > 0).sum() * 5**3 / 1000
     assert f"whole {whole:.1f}" in row["segmentation"]
 
@@ -62,6 +66,17 @@ def test_a_case_that_cannot_be_told_is_listed_with_the_others(call: Call, tmp_pa
     problems = {case: row["problem"] for case, row in rows(answer.out).items()}
     assert "two files for T1: P1/P1_t1.nii.gz and P1/P1_t1n.nii.gz" in problems["P1"]
     assert problems["P2"] == ""
+
+
+def test_images_of_unknown_names_are_told(call: Call, tmp_path: Path) -> None:
+    tiny.draw_case(tmp_path, "P1")
+    assert "left out" not in call("check", tmp_path).err
+    for name in ("P1_t2_n4", "scan"):
+        (tmp_path / "P1" / f"{name}.nii.gz").touch()
+    answer = call("check", tmp_path)
+    assert answer.code == 0
+    told = "2 images are left out, for no convention knows the name: P1/P1_t2_n4.nii.gz, P1/scan.nii.gz"
+    assert told in answer.err.splitlines()
 
 
 def test_headers_alone_tell_grids_but_not_voxels(call: Call, broken: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_a_stream_cannot_show_ends_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_may_not_be_read_is_told_in_words(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(_: Path, __: object) -> None:
+    def forbidden(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/locked")
 
     monkeypatch.setattr("polycontrast.io.layout.find_cases", forbidden)

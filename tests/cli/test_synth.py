@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_quiet_says_nothing(call: Call, run: Path, cohort: Path, tmp_path: Path)
     answer = call("synth", "--model", run, "-i", cohort, "-o", tmp_path / "out", "--want", "t1", "-q")
     assert answer == (0, "", "")
     assert len(made(tmp_path / "out")) == 4
+
+
+def test_images_that_are_left_out_for_their_names_are_told(call: Call, run: Path, tmp_path: Path) -> None:
+    tiny.draw_case(tmp_path / "in", "P1", t1=None, t1ce=None, flair=None, seg=None)
+    (tmp_path / "in/P1/P2_t2_n4.nii.gz").touch()
+    arguments = ("synth", "--model", run, "-i", tmp_path / "in", "-o", tmp_path / "out", "--want", "t1")
+    told = "1 image is left out, for no convention knows the name: P1/P2_t2_n4.nii.gz\n"
+    answer = call(*arguments)
+    assert (answer.code, answer.err) == (0, told)
+    assert call(*arguments, "-q") == (0, "", "")
 
 
 def test_a_file_one_folder_up_is_made_where_it_was_told(
@@ -122,6 +133,65 @@ def test_a_cohort_whose_cases_lack_the_input_fails_case_by_case(call: Call, run:
     assert answer.err.count("needs T2, found T1, T1ce, FLAIR") == 2
 
 
+@pytest.fixture
+def flawed(tmp_path: Path) -> Path:
+    """A BIDS folder of three, the first with two runs of its T2."""
+    t2 = tiny.images(0)[0]["t2"]
+    for name in ("sub-01_run-1", "sub-01_run-2", "sub-02", "sub-03"):
+        tiny.write(tmp_path / "bids" / name[:6] / "anat" / f"{name}_T2w.nii.gz", t2)
+    return tmp_path / "bids"
+
+
+def test_a_case_with_two_files_for_a_contrast_is_among_the_failed_and_the_others_are_made(
+    call: Call, run: Path, flawed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    answer = call("synth", "--model", run, "-i", flawed, "-o", out, "--want", "t1")
+    assert answer.code == 3
+    assert "sub-01: FAILED" in answer.err
+    assert "1 of 3 cases failed" in answer.err
+    assert made(out) == ["sub-02_t1_synth.nii.gz", "sub-03_t1_synth.nii.gz"]
+    with (out / "failures.csv").open(encoding="utf-8") as file:
+        _, (name, reason) = csv.reader(file)
+    assert name == "sub-01"
+    assert "two files for T2" in reason
+    assert "role" not in reason
+    refused(call("synth", "--model", run, "-i", flawed / "sub-01", "-o", out), "two files for T2")
+
+
+def test_a_flawed_case_is_told_by_one_shard(call: Call, run: Path, flawed: Path, tmp_path: Path) -> None:
+    for i, code in ((0, 3), (1, 0)):
+        answer = call("synth", "--model", run, "-i", flawed, "-o", tmp_path / "o", "--want", "t1", "--shard", f"{i}/2")
+        assert answer.code == code
+    assert made(tmp_path / "o") == ["sub-02_t1_synth.nii.gz", "sub-03_t1_synth.nii.gz"]
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_words_and_the_others_are_made(
+    call: Call, run: Path, cohort: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "in", tmp_path / "out"
+    data.mkdir()
+    latin = data / os.fsdecode(b"M\xfcller_t2.nii.gz")
+    try:
+        shutil.copy(cohort / "Tiny_0/Tiny_0_t2.nii.gz", latin)
+    except OSError:
+        pytest.skip("names on this disk are UTF-8")
+    shutil.copy(cohort / "Tiny_1/Tiny_1_t2.nii.gz", data / "Zoe_t2.nii.gz")
+    answer = call("synth", "--model", run, "-i", data, "-o", out, "--want", "t1")
+    assert answer.code == 3, answer.err
+    assert "Traceback" not in answer.err
+    assert made(out) == ["Zoe_t1_synth.nii.gz"]
+    assert not list(out.glob("M*"))
+    with (out / "failures.csv").open(encoding="utf-8") as file:
+        _, (name, reason) = csv.reader(file)
+    assert name == r"M\udcfcller"
+    assert "not in UTF-8" in reason
+    single = ("synth", "--model", run, "--t2", latin, "-o", tmp_path / "single", "--want", "t1")
+    refused(call(*single), "not in UTF-8")
+    refused(call(*single, "--case", "P1"), "not in UTF-8")  # the sidecar names the file too
+    assert not (tmp_path / "single").exists()
+
+
 def test_shards_divide_the_cohort_and_keep_each_others_failures(
     call: Call, run: Path, broken: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +254,44 @@ def test_files_in_folders_of_their_own_are_one_case(call: Call, run: Path, tmp_p
     assert call(*arguments, "--want", "flair").code == 0
 
 
+@pytest.mark.parametrize(
+    ("t1", "t2", "case"),
+    [
+        ("mprage_T1", "space_T2", "mprage"),
+        ("Tiny_0_t1", "Tiny_1_t2", "Tiny_0"),
+        ("mprage_T1", "sub-01_T2w", "mprage"),
+        ("sub-01_ses-1_T1w", "sub-01_ses-2_T2w", "sub-01_ses-1"),
+        ("BraTS-GLI-00001-000-t1n", "BraTS-GLI-00001-001-t2w", "BraTS-GLI-00001-000"),
+    ],
+)
+def test_files_of_any_names_are_one_case_where_no_dataset_says_that_they_are_of_two_patients(
+    call: Call, run: Path, tmp_path: Path, t1: str, t2: str, case: str
+) -> None:
+    files = [tiny.write(tmp_path / "in" / f"{name}.nii.gz", tiny.images(0)[0]["t2"]) for name in (t1, t2)]
+    arguments = ("synth", "--model", run, "--t2", files[1], "--t1", files[0], "-o", tmp_path / "out", "--want", "flair")
+    assert call(*arguments).code == 0
+    assert made(tmp_path / "out") == [f"{case}_flair_synth.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("t1", "t2", "told"),
+    [
+        ("sub-01_T1w", "sub-02_T2w", "sub-01, sub-02"),
+        ("BraTS-GLI-00001-000-t1n", "BraTS-GLI-00002-000-t2w", "BraTS-GLI-00001-000, BraTS-GLI-00002-000"),
+        ("TCGA-02-0006_t1", "TCGA-02-0009_t2", "TCGA-02-0006, TCGA-02-0009"),
+        ("pat0001/VSD.Brain.XX.O.MR_T1.1", "pat0002/VSD.Brain.XX.O.MR_T2.2", "pat0001, pat0002"),
+    ],
+)
+def test_files_of_two_patients_of_a_dataset_are_refused_unless_the_case_is_named(
+    call: Call, run: Path, tmp_path: Path, t1: str, t2: str, told: str
+) -> None:
+    files = [tiny.write(tmp_path / "in" / f"{name}.nii.gz", tiny.images(0)[0]["t2"]) for name in (t1, t2)]
+    arguments = ("synth", "--model", run, "--t1", files[0], "--t2", files[1], "-o", tmp_path / "out", "--want", "flair")
+    refused(call(*arguments), f"several patients: {told}", "--case NAME")
+    assert call(*arguments, "--case", "smith").code == 0
+    assert made(tmp_path / "out") == ["smith_flair_synth.nii.gz"]
+
+
 def test_a_phantom_with_its_skull_is_made_but_flagged(call: Call, run: Path, tmp_path: Path) -> None:
     head = phantom.make(1, (60, 60, 40), 3.5, contrasts=("T2",), skull=True)
     file = tmp_path / "head_t2.nii.gz"
@@ -210,7 +318,10 @@ def test_what_cannot_be_is_refused_in_words(call: Call, run: Path, cohort: Path,
         (("--model", run, "--t2", file, "--split", file), "choose among many cases"),
         (("--model", run, "--t2", file, "--shard", "0/2"), "choose among many cases"),
         (("--model", run, "-i", cohort, "--role", "train"), "--role is a role of --split"),
-        (("--model", run, "--t2", file, "--t1", cohort / "Tiny_1/Tiny_1_t1.nii.gz"), "several cases: Tiny_0, Tiny_1"),
+        (("--model", run, "-i", file), "--t2 FILE"),
+        (("--model", run, "-i", cohort, "--case", "P1"), "--case names the case of single files"),
+        (("--model", run, "--t2", file, "--case", "a/b"), "--case 'a/b' cannot be a case's id"),
+        (("--model", run, "--t2", file, "--case", ""), "--case '' cannot be a case's id"),
         (("--model", run, "--t2", file, "--t1", file), "one file for two contrasts"),
         (("--model", run, "--t2", file, "--want", "t7"), "unknown contrast 't7'"),
         (("--model", run, "--t2", file, "--want", ","), "',' names nothing"),

@@ -10,7 +10,7 @@ from polycontrast import precision, recipes
 from polycontrast.io.files import write_json
 
 from .. import tiny
-from .conftest import Call
+from .conftest import Answer, Call
 from .test_main import refused
 
 
@@ -81,6 +81,25 @@ def test_what_cannot_be_trained_is_refused(call: Call, small: str, cohort: Path,
         arguments = [part for pair in (usual | changed).items() for part in pair]
         refused(call("train", *arguments, "-q"), words)
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_are_left_out_for_their_names_are_told_once(
+    call: Call, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.draw_case(tmp_path / "in", "P1")
+    (tmp_path / "in/P1/P2_t2_n4.nii.gz").touch()
+    write_json(tmp_path / "none.json", {"gan": []})
+    arguments = ("train", "--recipe", small, "--data", tmp_path / "in", "--split", tmp_path / "none.json")
+    told = "1 image is left out, for no convention knows the name: P1/P2_t2_n4.nii.gz"
+    assert told in refused_words(call(*arguments, "-o", tmp_path / "run"))
+    assert told not in refused_words(call(*arguments, "-o", tmp_path / "run", "-q"))
+    monkeypatch.setenv("RANK", "1")  # torchrun's second process
+    assert told not in refused_words(call(*arguments, "-o", tmp_path / "run"))
+
+
+def refused_words(answer: Answer) -> list[str]:
+    refused(answer, "no case has the role")
+    return answer.err.splitlines()
 
 
 def test_a_precision_that_the_device_only_imitates_is_refused(

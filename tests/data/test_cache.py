@@ -132,6 +132,18 @@ def test_a_constant_image_is_refused_with_its_name(case: Path, folder: Path) -> 
     assert caught.value.path == case / "Tiny_0_flair.nii.gz"
 
 
+def test_a_background_of_another_value_is_no_brain(case: Path, folder: Path) -> None:
+    right = entry(case.parent, folder)
+    for name in ("t1", "t2"):
+        array = tiny.images(0)[0][name]
+        tiny.write(case / f"Tiny_0_{name}.nii.gz", np.where(array == 0, np.float32(2.6e-5), array))
+    found = entry(case.parent, folder)
+    assert found.folder != right.folder
+    assert (found.box, found.intensities) == (right.box, right.intensities)
+    np.testing.assert_array_equal(found.images(slice(None)), right.images(slice(None)))
+    np.testing.assert_array_equal(found.area, right.area)
+
+
 def test_a_build_that_dies_leaves_no_entry(case: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(cache, "write_json", _die)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from polycontrast.data import intensity
 from polycontrast.errors import UserError
+from polycontrast.io.volume import Geometry, Volume
 
 
 def brain(gain: float = 1.0, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -42,12 +45,14 @@ def test_nothing_is_clipped_and_the_background_is_zero_both_ways() -> None:
     assert normalised.dtype == np.float32
 
 
-def test_an_empty_image_is_refused() -> None:
-    with pytest.raises(UserError, match="no brain"):
-        intensity.fit(np.zeros((3, 3, 3), np.float32), np.zeros((3, 3, 3), bool))
+@pytest.mark.parametrize("brain_of_others", [False, True])
+def test_an_empty_image_is_refused_in_these_words_beside_others_too(brain_of_others: bool) -> None:
+    with pytest.raises(UserError, match="every voxel is zero") as caught:
+        intensity.fit(np.zeros((3, 3, 3), np.float32), np.full((3, 3, 3), brain_of_others))
+    assert "leave it out" in caught.value.hint
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e-7, 12345.678])
+@pytest.mark.parametrize("value", [1.0, 1e-7, 12345.678])
 def test_an_image_constant_inside_the_brain_is_refused(value: float) -> None:
     with pytest.raises(UserError, match="constant"):
         intensity.fit(np.full((9, 9, 9), value, np.float32), np.ones((9, 9, 9), bool))
@@ -68,6 +73,46 @@ def test_the_brain_mask_joins_all_images_and_fills_their_holes() -> None:
 
 def test_the_brain_mask_of_nothing_is_empty() -> None:
     assert not intensity.brain_mask([np.zeros((3, 3, 3), np.float32)]).any()
+
+
+def placed(array: np.ndarray) -> Volume:
+    return Volume(array, Geometry.from_affine(array.shape, np.eye(4)))
+
+
+@pytest.mark.parametrize("value", [2.6e-5, -1.0, -1024.0])
+def test_a_background_of_one_value_everywhere_becomes_zero_and_the_brain_stays(value: float) -> None:
+    image, mask = brain()
+    filled = np.where(mask, image, np.float32(value))
+    filled[5, 5, 4] = value  # fluid as dark as the background
+    found = intensity.zero_background(placed(filled)).array
+    np.testing.assert_array_equal(intensity.brain_mask([found]), mask)
+    np.testing.assert_array_equal(found[mask], filled[mask])
+    assert not found[~mask].any()
+
+
+def test_so_it_does_where_the_brain_touches_edges_but_not_where_many_of_their_voxels_differ() -> None:
+    image = np.full((8, 8, 8), -1, np.float32)
+    image[3:5, 3:, :5] = 7  # an edge cuts through it, and another one begins at it
+    assert not intensity.zero_background(placed(image)).array[0, 0].any()
+    image[1:7, 7, 7] = image[1:7, 0, 0] = image[0, 1:7, 0] = image[0, 0, 1:7] = 3
+    other = placed(image)
+    assert intensity.zero_background(other) is other
+
+
+@pytest.mark.parametrize("kind", ["zero background", "noise", "constant"])
+def test_other_volumes_stay_what_they_are(kind: str) -> None:
+    noise = np.random.default_rng(0).uniform(1, 5, (6, 6, 6)).astype(np.float32)
+    array = {"zero background": brain()[0], "noise": noise, "constant": np.full((6, 6, 6), 3, np.float32)}[kind]
+    volume = placed(array)
+    assert intensity.zero_background(volume) is volume
+
+
+def test_of_several_images_the_one_that_cannot_be_used_is_named() -> None:
+    image, mask = brain()
+    with pytest.raises(UserError, match="constant") as caught:
+        intensity.fits([image, np.ones_like(image)], mask, [Path("t1.nii.gz"), Path("t2.nii.gz")])
+    assert caught.value.path == Path("t2.nii.gz")
+    assert intensity.fits([image], mask, [None]) == [intensity.fit(image, mask)]
 
 
 def test_slice_max_is_each_slices_own_and_one_where_it_is_empty() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycontrast.data.split import make_folds, make_split, read_roles, subject
+from polycontrast.data.split import make_folds, make_split, of_same_subjects, read_roles, subject
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 
@@ -22,9 +22,9 @@ def case(id: str) -> Case:
     [
         ("BraTS-GLI-00012-001", "BraTS-GLI-00012"),
         ("BraTS-MET-00012-000", "BraTS-MET-00012"),
-        ("Brats18_CBICA_AOZ_1", "Brats18_CBICA_AOZ"),
-        ("Brats17_2013_16_1", "Brats17_2013_16"),
-        ("BraTS19_TCIA01_131_1", "BraTS19_TCIA01_131"),
+        ("Brats18_CBICA_AOZ_1", "Brats_CBICA_AOZ"),
+        ("Brats17_2013_16_1", "Brats_2013_16"),
+        ("BraTS19_TCIA01_131_1", "Brats_TCIA_131"),
         ("brats_tcia_pat105_0001", "brats_tcia_pat105"),
         ("HGG_brats_2013_pat0001_1", "HGG_brats_2013_pat0001"),
         ("sub-01_ses-02", "sub-01"),
@@ -37,6 +37,46 @@ def case(id: str) -> Case:
 )
 def test_visits_of_one_subject_are_known_by_their_ids_however_the_files_are_named(id: str, expected: str) -> None:
     assert subject(case(id)) == expected
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["Brats17_CBICA_AQN_1", "Brats18_CBICA_AQN_1", "BraTS18_CBICA_AQN_1", "BraTS19_CBICA_AQN_1"],
+        ["HGG_Brats17_CBICA_AQN_1", "brats18_cbica_aqn_1", "LGG_BraTS19_CBICA_AQN_2"],
+        ["Brats17_TCIA_425_1", "Brats18_TCIA01_425_1", "BraTS19_TCIA01_425_1"],  # 2017 does not tell the site
+    ],
+)
+def test_a_patient_of_brats_2017_to_2019_is_known_under_every_years_name(ids: list[str]) -> None:
+    assert len({subject(id) for id in ids}) == 1
+    assert all(of_same_subjects([a], [b]) for a in ids for b in ids)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Brats18_CBICA_AQN_1", "Brats18_CBICA_AQO_1"),
+        ("Brats18_2013_2_1", "Brats18_2013_20_1"),
+        ("BraTS20_Training_001", "BraTS2021_00001"),
+        ("BraTS20_Training_001", "BraTS20_Validation_001"),
+        ("HGG_brats_2013_pat0001_1", "LGG_brats_2013_pat0001_1"),
+    ],
+)
+def test_patients_that_an_id_tells_apart_or_cannot_tell_to_be_one_stay_two(one: str, other: str) -> None:
+    assert subject(one) != subject(other)
+    assert not of_same_subjects([one], [other])
+
+
+def test_an_id_without_its_grade_may_be_of_either() -> None:
+    both = ["HGG_brats_2013_pat0001_1", "LGG_brats_2013_pat0001_1"]
+    assert of_same_subjects(both, ["brats_2013_pat0001_1"]) == both
+    assert of_same_subjects(["brats_2013_pat0001_2", "brats_2013_pat0002_1"], both[:1]) == ["brats_2013_pat0001_2"]
+
+
+def test_the_committed_split_leaks_no_patient_under_another_years_name() -> None:
+    roles = read_roles(Path(__file__).parents[2] / "splits" / "report55.json")
+    assert {role: len(cases) for role, cases in roles.items()} == {"test": 10, "train": 22, "gan": 23}
+    assert not any(of_same_subjects(roles[a], roles[b]) for a, b in combinations(roles, 2))
 
 
 cohorts = st.lists(st.integers(1, 3), min_size=2, max_size=12).map(
@@ -113,6 +153,7 @@ def test_folds_that_cannot_be_made_are_refused(k: int, words: str) -> None:
     [
         ('{"gan": ["A", "B"], "test": ["B"]}', "case B has two roles, gan and test"),
         ('{"gan": ["BraTS-GLI-00001-000"], "test": ["BraTS-GLI-00001-001"]}', "one subject .* has two roles"),
+        ('{"gan": ["Brats18_CBICA_AQN_1"], "test": ["BraTS19_CBICA_AQN_1"]}', "one subject .* has two roles"),
         ('{"test": ["A", "B", "A"]}', "case A stands twice under test"),
         ('{"gan": "A"}', "not a split file"),
         ('["A"]', "not a split file"),

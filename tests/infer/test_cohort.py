@@ -77,6 +77,24 @@ class TestOneCase:
         assert "not a medical device" in told["notice"]
         assert any("6 mm" in flag for flag in told["flags"])
 
+    def test_a_background_of_another_value_is_told_and_makes_the_same(
+        self, case: Case, synthesizer: Synthesizer, tmp_path: Path
+    ) -> None:
+        other = np.where(brain(SHAPE) == 0, np.float32(-1), brain(SHAPE))
+        cohort.run_case(case, synthesizer, tmp_path / "a", ["T1"])
+        cohort.run_case(
+            case_of(tiny.write(tmp_path / "other_t2.nii.gz", other, PLACE)), synthesizer, tmp_path / "b", ["T1"]
+        )
+        right, found = (
+            {n.rpartition("_synth.")[2]: c for n, c in contents(tmp_path / out).items()} for out in ("a", "b")
+        )
+        assert found["nii.gz"] == right["nii.gz"]
+        told, usual = json.loads(found["json"]), json.loads(right["json"])
+        assert told["normalisation"] == usual["normalisation"]
+        assert [flag for flag in told["flags"] if flag not in usual["flags"]] == [
+            "T2: the background is -1 everywhere, not 0: it was taken as 0; set it to 0"
+        ]
+
     def test_the_header_says_synthetic(self, case: Case, synthesizer: Synthesizer, tmp_path: Path) -> None:
         cohort.run_case(case, synthesizer, tmp_path / "out")
         for contrast in WANT:
@@ -174,6 +192,52 @@ class TestOneCase:
         assert cohort.run_case(case, other, out, overwrite=True).made == WANT
         after = contents(out)
         assert all(after[name] != before[name] for name in EXPECTED if not name.endswith("png"))
+
+    @pytest.mark.parametrize("content", [b"", b"not ours", b"\x1f\x8b damaged", "written"])
+    def test_a_volume_that_another_tool_left_is_refused_and_overwritten_only_when_told(
+        self, case: Case, synthesizer: Synthesizer, tmp_path: Path, content: bytes | str
+    ) -> None:
+        theirs = tmp_path / "out/P1/P1_t1_synth.nii.gz"
+        tiny.write(theirs, brain(SHAPE), PLACE)
+        if isinstance(content, bytes):
+            theirs.write_bytes(content)
+        before = contents(tmp_path / "out")
+        with pytest.raises(UserError, match="not made by polycontrast") as caught:
+            cohort.run_case(case, synthesizer, tmp_path / "out")
+        assert "--overwrite" in caught.value.hint
+        assert caught.value.path == theirs
+        assert contents(tmp_path / "out") == before
+        assert cohort.run_case(case, synthesizer, tmp_path / "out", overwrite=True).made == WANT
+
+    def test_a_sidecar_without_its_volume_is_replaced_only_by_its_like(
+        self, case: Case, synthesizer: Synthesizer, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        cohort.run_case(case, synthesizer, out)
+        (out / "P1/P1_t1_synth.nii.gz").unlink()
+        assert cohort.run_case(case, synthesizer, out).made == ("T1",)
+        (out / "P1/P1_t1_synth.nii.gz").unlink()
+        other = out / "P1/P1_t1_synth.json"
+        other.write_text('{"EchoTime": 0.1}', encoding="utf-8")
+        with pytest.raises(UserError, match="made by another model") as caught:
+            cohort.run_case(case, synthesizer, out)
+        assert caught.value.path == other
+        assert other.read_text(encoding="utf-8") == '{"EchoTime": 0.1}'
+
+    @pytest.mark.parametrize("bad", ["case", "input", "model"])
+    def test_a_name_that_is_not_utf_8_is_refused_before_any_work(
+        self, case: Case, synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+    ) -> None:
+        if bad == "case":
+            case = replace(case, id="M\udcfcller")
+        elif bad == "input":
+            case = replace(case, contrasts={"T2": tmp_path / "M\udcfcller_t2.nii.gz"})
+        else:
+            monkeypatch.setattr(synthesizer, "name", "M\udcfcller")
+        monkeypatch.setattr("polycontrast.io.formats.read", None)  # nothing is read
+        with pytest.raises(UserError, match=r"M\\udcfcller.* not in UTF-8"):
+            cohort.run_case(case, synthesizer, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("text", ["[]", "{", "3"])
     def test_a_damaged_sidecar_is_refused_in_words(
@@ -316,7 +380,7 @@ class TestManyCases:
 
 @pytest.fixture
 def skulled(tmp_path: Path) -> Case:
-    array = brain(SHAPE) + 3
+    array = brain(SHAPE) + np.random.default_rng(1).uniform(1, 3, SHAPE).astype(np.float32)
     return case_of(tiny.write(tmp_path / "in" / "P1_t2.nii.gz", array, np.diag([6.0, 6.0, 6.5, 1.0])))
 
 

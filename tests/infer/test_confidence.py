@@ -94,6 +94,31 @@ def test_a_volume_whose_map_is_gone_is_made_again(case: Case, model: Synthesizer
     assert {name: again[name] for name in volumes} == {name: whole[name] for name in volumes}
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_map_that_another_tool_left_is_neither_replaced_nor_removed_unless_told(
+    case: Case, model: Synthesizer, tmp_path: Path, beside: bool
+) -> None:
+    """Of a model that makes one itself, and of one that makes none and would leave it beside its volume."""
+    one = model if beside else Synthesizer.load(models.make_run(tmp_path / "plain", models.any_subset()))
+    theirs = tiny.write(tmp_path / "out/P1/P1_t1_confidence.nii.gz", brain(SHAPE), PLACE)
+    before = contents(tmp_path / "out")
+    with pytest.raises(UserError, match="not made by polycontrast") as caught:
+        cohort.run_case(case, one, tmp_path / "out", ["T1"])
+    assert caught.value.path == theirs
+    assert contents(tmp_path / "out") == before
+    cohort.run_case(case, one, tmp_path / "out", ["T1"], overwrite=True)
+    assert theirs.exists() is beside
+
+
+def test_a_volume_that_was_changed_is_kept_when_its_map_is_gone(case: Case, model: Synthesizer, tmp_path: Path) -> None:
+    cohort.run_case(case, model, tmp_path / "out", ["T1"])
+    theirs = tiny.write(tmp_path / "out/P1/P1_t1_synth.nii.gz", brain(SHAPE), PLACE)
+    (tmp_path / "out/P1/P1_t1_confidence.nii.gz").unlink()
+    with pytest.raises(UserError, match="not made by polycontrast") as caught:
+        cohort.run_case(case, model, tmp_path / "out", ["T1"])
+    assert caught.value.path == theirs
+
+
 @pytest.mark.parametrize("writer", ["nifti.write", "write_json"])
 @pytest.mark.parametrize("which", [1, 2, 3])
 def test_a_kill_between_the_writes_leaves_nothing_that_passes_for_done(

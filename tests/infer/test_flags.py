@@ -26,6 +26,12 @@ def of(made: phantom.Phantom, contrast: str = "T2") -> Volume:
     return Volume(image, Geometry.from_affine(image.shape, made.affine))
 
 
+def filled(array: np.ndarray) -> np.ndarray:
+    """The image with a background of noise."""
+    noise = np.random.default_rng(0).uniform(1, 2, array.shape)
+    return np.where(array == 0, noise, array).astype(np.float32)
+
+
 def test_a_skull_stripped_phantom_is_not_flagged() -> None:
     assert flags(of(phantom.make(1, (60, 60, 40), 3.0))) == []
 
@@ -53,7 +59,9 @@ def test_thick_slices_are_told_with_their_thickness_along_any_axis(axis: int) ->
 
 def test_both_are_told_at_once() -> None:
     given = volume((6, 6, 6), np.diag([1.0, 1.0, 6.0, 1.0]))
-    assert len(flags(given.with_array(given.array + 1))) == 2
+    thick, skull = flags(given.with_array(filled(given.array)))
+    assert "thick slices" in thick
+    assert "strip the skull" in skull
 
 
 def test_a_brain_that_touches_the_edge_of_a_tight_crop_is_not_flagged() -> None:
@@ -72,7 +80,17 @@ def test_a_slab_of_a_brain_has_an_empty_background(shown: slice) -> None:
     cut = whole.contrasts["T2"][x[0] : x[-1] + 1, y[0] : y[-1] + 1, shown]
     given = volume(cut.shape, np.diag([2.0, 2.0, 2.0, 1.0]))
     assert not any("background" in told for told in flags(given.with_array(cut)))
-    assert any("background" in told for told in flags(given.with_array(cut + 1)))
+    assert any("background" in told for told in flags(given.with_array(filled(cut))))
+
+
+@pytest.mark.parametrize("value", [2.6e-5, -1.0])
+def test_a_background_of_another_value_is_told_as_that_and_not_as_a_skull(value: float) -> None:
+    given = of(phantom.make(1, (60, 60, 40), 3.0))
+    array = np.where(given.array == 0, np.float32(value), given.array)
+    (told,) = flags(given.with_array(array))
+    assert f"the background is {value:.2g} everywhere, not 0" in told
+    (told,) = case_flags({"T1": given.with_array(array), "T2": given, "FLAIR": given.with_array(array)}, {})
+    assert told.startswith("T1, FLAIR: the background")
 
 
 def test_an_empty_volume_has_no_flags_for_it_is_refused_elsewhere() -> None:

@@ -119,6 +119,31 @@ def test_a_volume_keeps_its_file_and_is_refused_by_it() -> None:
     assert caught.value.path == path
 
 
+def stripped() -> np.ndarray:
+    """A z-scored brain in a box of zeros."""
+    array = np.zeros((12, 12, 12))
+    array[3:9, 3:9, 3:9] = np.random.default_rng(0).normal(size=(6, 6, 6))
+    return array
+
+
+def test_a_background_that_the_files_scale_keeps_from_zero_is_zero(tmp_path: Path) -> None:
+    """A z-scored image under an int16 header: no stored number stands for 0."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    nib.save(nib.Nifti1Image(stripped(), PLACE, header), tmp_path / "x.nii.gz")
+    assert nib.load(tmp_path / "x.nii.gz").get_fdata()[0, 0, 0] != 0
+    for image in (tmp_path / "x.nii.gz", nib.load(tmp_path / "x.nii.gz")):
+        found = as_volume(image).array
+        np.testing.assert_array_equal(found == 0, stripped() == 0)
+        np.testing.assert_allclose(found, stripped(), atol=1e-3)
+
+
+def test_so_is_one_of_an_array_and_the_callers_stays_as_it_was() -> None:
+    mine = np.where(stripped() == 0, -1, stripped()).astype(np.float32)
+    np.testing.assert_array_equal(as_volume(mine).array == 0, stripped() == 0)
+    assert mine[0, 0, 0] == -1
+
+
 def test_the_callers_array_is_left_as_it_was() -> None:
     mine = ARRAY.copy()
     found = as_volume(mine)

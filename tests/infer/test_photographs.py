@@ -65,6 +65,24 @@ def test_what_is_there_is_kept_and_what_another_model_made_is_refused(
     assert (out / "house_b_synth.png").read_bytes() == before
 
 
+def test_an_image_without_a_sidecar_is_made_again_only_if_it_says_that_it_is_ours(
+    model: PhotoSynthesizer, image: Path, out: Path
+) -> None:
+    run_photograph(image, model, out)
+    made, sidecar = out / "house_b_synth.png", out / "house_b_synth.json"
+    before = made.read_bytes()
+    sidecar.unlink()  # as a kill between the two writes leaves it
+    assert run_photograph(image, model, out).made == ("B",)
+    assert made.read_bytes() == before
+    sidecar.unlink()
+    photos.save(made, photos.scene(1))
+    with pytest.raises(UserError, match="not made by polycontrast") as caught:
+        run_photograph(image, model, out)
+    assert (caught.value.path, "--overwrite" in caught.value.hint) == (made, True)
+    run_photograph(image, model, out, overwrite=True)
+    assert made.read_bytes() == before
+
+
 def test_grey_of_16_bits_stays_so(image: Path, out: Path, tmp_path: Path) -> None:
     recipe = replace(photos.pix2pix(), data=replace(photos.pix2pix().data, channels=1))
     grey = PhotoSynthesizer.load(models.make_run(tmp_path / "grey", recipe, units={}))
@@ -112,6 +130,13 @@ def test_a_folder_goes_on_after_a_bad_image(model: PhotoSynthesizer, image: Path
     done, failed = synthesize_photographs(model, image.parent, out, ["B"])
     assert [d.case for d in done] == ["house.png", "zoo.jpg"]
     assert [(name, error.path) for name, error in failed] == [("bad.png", image.parent / "bad.png")]
+
+
+def test_a_name_that_is_not_utf_8_is_told_before_any_work(model: PhotoSynthesizer, image: Path, out: Path) -> None:
+    """The file need not even be there: not every disk takes such a name."""
+    _, ((name, error),) = synthesize_photographs(model, image.with_name("M\udcfcller.png"), out)
+    assert name == "M\udcfcller.png"
+    assert r"M\udcfcller.png is not in UTF-8" in str(error)
 
 
 def test_folders_that_would_mix_names_are_refused(model: PhotoSynthesizer, image: Path, out: Path) -> None:

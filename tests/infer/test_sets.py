@@ -43,6 +43,11 @@ def test_a_set_makes_what_its_members_make(model: SynthesizerSet, folder: Path) 
         np.testing.assert_array_equal(made[name].array, alone.array)
 
 
+def test_a_set_is_loaded_onto_a_device_told_by_its_name(folder: Path) -> None:
+    model = load(folder, "cpu")
+    assert list(model(T2, ["T1"])) == ["T1"]
+
+
 def test_the_first_member_that_makes_a_contrast_does(model: SynthesizerSet) -> None:
     told = [(part.name, names) for part, names in model.parts(("T1ce", "T1", "FLAIR"))]
     assert told == [("t2_to_t1", ("T1",)), ("t2_to_flair", ("FLAIR",)), ("t2_flair_to_t1ce", ("T1ce",))]

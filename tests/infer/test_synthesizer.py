@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation
@@ -184,6 +185,30 @@ def test_an_image_without_contrast_is_refused_by_its_file(
     with pytest.raises(UserError, match=words) as caught:
         synthesizer({"T2": file})
     assert caught.value.path == file
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.0, "every voxel is zero"), (7.0, "constant")])
+def test_of_several_images_the_one_without_contrast_is_named(tmp_path: Path, value: float, words: str) -> None:
+    model = Synthesizer.load(models.make_run(tmp_path / "run", models.any_subset()))
+    good = tiny.write(tmp_path / "t1.nii.gz", brain((24, 24, 8)))
+    bad = tiny.write(tmp_path / "t2.nii.gz", np.full((24, 24, 8), value, np.float32))
+    with pytest.raises(UserError, match=words) as caught:
+        model({"T1": good, "T2": bad})
+    assert caught.value.path == bad
+    assert ("leave it out" in caught.value.hint) == (value == 0)
+
+
+def test_a_background_of_another_value_changes_nothing(synthesizer: Synthesizer) -> None:
+    given = volume((21, 26, 9), OBLIQUE)
+    other = given.with_array(np.where(given.array == 0, np.float32(2.6e-5), given.array))
+    np.testing.assert_array_equal(arrays(synthesizer({"T2": other})), arrays(synthesizer({"T2": given})))
+
+
+@pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu")])
+def test_a_device_may_be_told_by_its_name(run: Path, device: str | torch.device | None) -> None:
+    model = Synthesizer.load(run, device=device)
+    assert model.device == torch.device("cpu")
+    assert model({"T2": volume((8, 8, 8), OBLIQUE)}, ["T1"])["T1"].shape == (8, 8, 8)
 
 
 def test_voxels_too_small_for_a_head_are_refused_before_memory_is_asked_for(synthesizer: Synthesizer) -> None:

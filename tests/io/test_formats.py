@@ -9,6 +9,7 @@ from polycontrast.errors import UserError
 from polycontrast.io import formats, nifti
 
 sitk = pytest.importorskip("SimpleITK")
+pydicom = pytest.importorskip("pydicom")
 RNG = np.random.default_rng(2)
 DIRECTION = nib.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag((-1, -1, 1))
 ITK_NAMES = ["a.mha", "a.mhd", "a.nrrd"]
@@ -175,6 +176,16 @@ def test_a_dicom_folder_with_a_slice_missing_damaged_or_of_another_series_is_ref
     slices[5].write_bytes(content)
     write_series(folder, voxels("uint16"), uid="1.2.4")
     refused(folder, r"1\.2\.3 \(16 files\), 1\.2\.4 \(16 files\)")
+
+
+@pytest.mark.parametrize("slopes", [(1, 1.5, 0.015, 1000), (1000, 1, 0.015, 1.5), (1, 1, 1000, 1)])
+def test_dicom_slices_with_scales_of_their_own_keep_their_values(tmp_path, slopes):
+    write_series(tmp_path / "t2", np.full((12, 14, 4), 100, "uint16"))
+    for file, slope in zip(sorted((tmp_path / "t2").iterdir()), slopes, strict=True):
+        image = pydicom.dcmread(file)
+        image.RescaleSlope, image.RescaleIntercept = slope, 0
+        image.save_as(file)
+    assert np.allclose(formats.read(tmp_path / "t2").array, 100 * np.float32(slopes))
 
 
 def test_an_image_is_known_by_all_the_files_that_hold_it(tmp_path):

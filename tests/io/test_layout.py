@@ -234,6 +234,37 @@ def test_folders_of_one_name_are_not_taken_for_one_patient(tree):
     assert (case.id, list(case.contrasts), case.segmentation is not None) == ("P1", ["T1", "FLAIR"], True)
 
 
+def test_two_sites_with_one_subjects_name_are_not_taken_for_one_patient(tree):
+    anat = "site{}/sub-01/anat/sub-01_{}.nii.gz"
+    with pytest.raises(
+        UserError, match=r"several folders are called sub-01, .* siteA/.*/sub-01_T1w\.nii\.gz and siteB/.*_T2w\.nii\.gz"
+    ):
+        layout.find_cases(tree(anat.format("A", "T1w"), anat.format("B", "T2w")))
+    with pytest.raises(UserError, match=r"two files for T1: siteA/.* and siteB/") as caught:  # none is dropped unseen
+        layout.find_cases(tree(anat.format("A", "T1w"), anat.format("B", "T1w_brain"), root="stripped"))
+    assert "of two patients" in caught.value.hint
+    with pytest.raises(UserError, match=r"case P1 lies in several folders, .* siteA/P1_t1\.nii\.gz and siteB/P1_t2"):
+        layout.find_cases(tree("siteA/P1_t1.nii.gz", "siteB/P1_t2.nii.gz", root="flat"))
+    flawed, names = {}, ["A/P1/P1_t1.nii.gz", "B/P1/P1_t2.nii.gz", "A/P2/P2_t2.nii.gz"]
+    assert [case.id for case in layout.find_cases(tree(*names, root="others"), flawed)] == ["P2"]
+    assert "several folders are called P1" in flawed["P1"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P1/anat/P1_t1.nii.gz", "P1/contrast/P1_t1ce.nii.gz", "masks/P1_seg.nii.gz"],
+        ["IXI-T1/P1-T1.nii.gz", "IXI-T2/P1-T2.nii.gz", "seg/P1-seg.nii.gz"],
+        ["T1/P1/P1_t1.nii.gz", "FLAIR/P1/P1_flair.nii.gz", "labels/P1/P1_seg.nii.gz"],
+        ["P1/ax_t1_post/P1_t1ce.nii.gz", "P1/ax_flair/P1_flair.nii.gz", "P1/P1_seg.nii.gz"],
+        ["sub-1/anat/sub-1_T1w.nii.gz", "sub-1/extra/sub-1_T2w.nii.gz", "derivatives/a/sub-1/anat/sub-1_dseg.nii.gz"],
+    ],
+)
+def test_a_case_may_have_folders_inside_its_own_or_one_per_contrast_and_segmentations_apart(tree, names):
+    (case,) = layout.find_cases(tree(*names))
+    assert (len(case.contrasts), case.segmentation is not None) == (2, True)
+
+
 def test_a_folder_named_by_dots_is_known_by_its_name(tree, monkeypatch):
     folder = tree("P1/t1.nii.gz", "P1/scans/notes.txt")
     monkeypatch.chdir(folder / "P1" / "scans")
@@ -244,6 +275,105 @@ def test_unknown_names_are_listed(tree):
     with pytest.raises(UserError, match=r"P1/scan\.nii\.gz, P1/volume\.nii") as caught:
         layout.find_cases(tree("P1/scan.nii.gz", "P1/volume.nii", "P2/P2_t2.nii"))
     assert "CSV" in caught.value.hint
+
+
+def test_images_of_unknown_names_beside_known_ones_are_handed_over(tree):
+    folder = tree("P1_t2.nii.gz", "P2_t2_n4.nii.gz", "scan.nii", "P1_mask.nii.gz", "P1_flair_synth.nii.gz")
+    unknown: list[Path] = []
+    assert [case.id for case in layout.find_cases(folder, unknown=unknown)] == ["P1"]
+    assert unknown == [folder / "P2_t2_n4.nii.gz", folder / "scan.nii"]
+    assert layout.in_short([*unknown] * 4, folder).endswith("P2_t2_n4.nii.gz, scan.nii and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        *[(f"P1_t2{end}.nii.gz", "P1") for end in ("_brain", "_bet", "-stripped", "_ss", "_desc-brain")],
+        ("P1/T2_brain.nii.gz", "P1"),
+        ("Brats18_A_1/Brats18_A_1_t2_bet.nii.gz", "Brats18_A_1"),
+        ("sub-1/anat/sub-1_desc-brain_T2w.nii.gz", "sub-1"),
+        ("sub-1/anat/sub-1_T2w_brain.nii.gz", "sub-1"),
+    ],
+)
+def test_a_stripped_image_is_read_as_its_contrast(tree, name, id):
+    (case,) = layout.find_cases(tree(name))
+    assert (case.id, list(case.contrasts), case.segmentation) == (id, ["T2"], None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P1/T2.nii.gz", "P1/T2_brain.nii.gz", "P1/T1_brain.nii.gz"],
+        ["P1_T2w.nii.gz", "P1_t2_brain.nii.gz", "P1_t1_bet.nii.gz"],
+        ["P1/P1_t2.nii.gz", "P1/fsl/P1_t2_brain.nii.gz", "P1/fsl/P1_t1_brain.nii.gz"],
+        [f"sub-1/anat/sub-1_{kind}.nii.gz" for kind in ("T2w", "desc-brain_T2w", "ce-gd_T1w_brain")],
+        [f"sub-1/anat/sub-1_{kind}.nii.gz" for kind in ("ce-gd_T1w", "ce-gd_desc-brain_T1w", "T2w_brain")],
+        ["P1_t2_to_t1.nii.gz", "P1_t2_to_t1_brain.nii.gz", "P1_t1_brain.nii.gz"],
+    ],
+)
+def test_of_a_contrast_and_its_stripped_copy_the_copy_is_taken(tree, names):
+    folder = tree(*names)
+    (case,) = layout.find_cases(folder)
+    assert set(case.contrasts.values()) == {folder / name for name in names[1:]}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P1_t2_brain.nii.gz", "P1_t2_bet.nii.gz"],
+        ["P1_t2_to_t1.nii.gz", "P1_t2_brain.nii.gz"],  # one is registered, the other is stripped
+        ["P1_t2.nii.gz", "P1_t2_to_t1_brain.nii.gz"],
+        ["sub-1_acq-a_T2w.nii.gz", "sub-1_acq-b_desc-brain_T2w.nii.gz"],
+        ["sub-1_acq-ss_T2w.nii.gz", "sub-1_T2w.nii.gz"],
+    ],
+)
+def test_copies_that_differ_in_more_than_the_skull_are_both_named(tree, names):
+    with pytest.raises(UserError, match="two files for T2"):
+        layout.find_cases(tree(*names))
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "contrast"),
+    [
+        *[
+            (f"P01_T1{end}.nii.gz", "P01", "T1")
+            for end in ("_to_T2", "_in_T2", "_space-T2", "-reg2T2", "_2T2", "_2_T2w")
+        ],
+        ("P01_FLAIR_to_T2.nii.gz", "P01", "FLAIR"),
+        ("P01_T1ce_brain_to_T2.nii.gz", "P01", "T1ce"),
+        ("P01_T1_Gd_in_T2-FLAIR_brain.nii.gz", "P01", "T1ce"),
+        ("P01/T2_to_T1ce.nii.gz", "P01", "T2"),
+        ("sub-1/anat/sub-1_T1w_space-T2w.nii.gz", "sub-1", "T1"),
+        ("BraTS-GLI-00001-000/BraTS-GLI-00001-000-t1n_to_t2w.nii.gz", "BraTS-GLI-00001-000", "T1"),
+    ],
+)
+def test_an_image_registered_to_another_contrast_is_read_as_its_own(tree, name, id, contrast):
+    (case,) = layout.find_cases(tree(name))
+    assert (case.id, list(case.contrasts)) == (id, [contrast])
+
+
+def test_a_patient_numbered_2_of_a_group_called_like_a_contrast_is_no_registered_image(tree):
+    names = [f"PD_{i}_{kind}.nii.gz" for i in (1, 2) for kind in ("T1", "T2")]
+    cases = layout.find_cases(tree(*names))
+    assert [(case.id, list(case.contrasts)) for case in cases] == [("PD_1", ["T1", "T2"]), ("PD_2", ["T1", "T2"])]
+
+
+def test_a_registered_copy_beside_its_case_is_no_patient_of_its_own(tree):
+    flawed: dict[str, str] = {}
+    folder = tree("P01_T2.nii.gz", "rP01_T1.nii.gz", "reg_P01_FLAIR.nii.gz", "ruth_T2.nii.gz")
+    assert [case.id for case in layout.find_cases(folder, flawed)] == ["P01", "ruth"]
+    assert flawed == {
+        "rP01": "case rP01 seems to be a copy of P01: rP01_T1.nii.gz beside P01_T2.nii.gz",
+        "reg_P01": "case reg_P01 seems to be a copy of P01: reg_P01_FLAIR.nii.gz beside P01_T2.nii.gz",
+    }
+    assert len(layout.find_cases(tree("a/P01_T2.nii.gz", "b/rP01_T2.nii.gz", root="apart"))) == 2
+
+
+def test_a_segmentation_of_the_brain_is_none_of_a_lesion(tree):
+    folder = tree("P1_t2.nii.gz", "P1_brain_parenchyma_segmentation.nii.gz", "P1_brain_parenchyma_seg.nii.gz")
+    unknown: list[Path] = []
+    (case,) = layout.find_cases(folder, unknown=unknown)
+    assert (case.id, case.segmentation, unknown) == ("P1", None, [])
 
 
 def test_an_empty_or_absent_folder_is_refused(tmp_path):

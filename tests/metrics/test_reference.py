@@ -28,6 +28,15 @@ def test_the_truth_in_file_units_is_what_the_file_holds(real):
     assert np.allclose(reference(real, "T1").raw, drawn, atol=1e-3 * drawn.max())
 
 
+def test_a_background_of_another_value_is_no_brain(tmp_path, real):
+    case = draw_case(tmp_path / "again", "BraTS2021_00001")
+    for name, array in images(0)[0].items():
+        write(case / f"BraTS2021_00001_{name}.nii.gz", np.where(array == 0, np.float32(-1), array))
+    again = load(find_cases(tmp_path / "again")[0], "T2")
+    assert np.array_equal(again.brain, real.brain)
+    assert all(np.array_equal(again.images[name], image) for name, image in real.images.items())
+
+
 def test_an_image_comes_back_from_file_units_to_itself(real):
     against = reference(real, "T1")
     again = against.intensity.apply(against.as_file(against.truth), against.brain)

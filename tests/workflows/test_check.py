@@ -59,3 +59,12 @@ def test_headers_alone_are_read_if_asked(tmp_path: Path) -> None:
     case = drawn(tmp_path, t1=np.full((48, 48, 12), np.nan, np.float32))
     assert check_case(case, voxels=False).problem == ""
     assert check_case(case, voxels=False).described[3] == "brats"
+
+
+def test_a_head_that_is_not_stripped_is_told_and_no_problem(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(1, 2, (48, 48, 12)).astype(np.float32)
+    case = drawn(tmp_path, **dict.fromkeys(("t1", "t1ce", "t2", "flair"), noise))
+    found = check_case(case)
+    assert found.problem == ""
+    assert any("strip the skull" in flag for flag in found.flags)
+    assert check_case(case, voxels=False).flags == ()

@@ -46,16 +46,37 @@ def test_a_split_that_does_not_fit_is_refused(
     assert caught.value.path == file
 
 
-def test_a_flawed_case_stops_those_who_ask_for_it_and_no_others(tmp_path: Path) -> None:
-    data = tmp_path / "data"
+@pytest.fixture
+def flawed(tmp_path: Path) -> Path:
+    """A good case, and one with two files for T1."""
     for name in ("Good", "Flawed"):
-        tiny.draw_case(data, name)
-    tiny.write(data / "Flawed" / "Flawed_t1n.nii.gz", tiny.images(0)[0]["t1"])
+        tiny.draw_case(tmp_path / "data", name)
+    tiny.write(tmp_path / "data" / "Flawed" / "Flawed_t1n.nii.gz", tiny.images(0)[0]["t1"])
+    return tmp_path / "data"
+
+
+def test_a_flawed_case_stops_those_who_ask_for_it_and_no_others(flawed: Path, tmp_path: Path) -> None:
     file = split(tmp_path, {"gan": ["Good"], "test": ["Flawed"]})
-    assert [case.id for case in cases_of(data, file, "gan")] == ["Good"]
-    for asked in (file, None):
-        with pytest.raises(UserError, match=r"Flawed cannot be used: .*two files for T1"):
-            cases_of(data, asked, "test")
+    assert [case.id for case in cases_of(flawed, file, "gan")] == ["Good"]
+    for asked, remedy in ((file, "give it no role"), (None, "take it out of this folder")):
+        with pytest.raises(UserError, match=r"Flawed cannot be used: .*two files for T1") as caught:
+            cases_of(flawed, asked, "test")
+        assert remedy in caught.value.hint
+        assert ("role" in caught.value.hint) is (asked is not None)
+
+
+def test_flawed_cases_of_the_role_are_set_apart_where_that_is_asked_for(flawed: Path, tmp_path: Path) -> None:
+    for content, good, bad in (
+        (None, ["Good"], ["Flawed"]),
+        ({"test": ["Flawed", "Good"]}, ["Good"], ["Flawed"]),
+        ({"test": ["Flawed"]}, [], ["Flawed"]),
+        ({"test": ["Good"], "gan": ["Flawed"]}, ["Good"], []),
+    ):
+        told: dict[str, str] = {}
+        file = split(tmp_path, content) if content else None
+        assert [case.id for case in cases_of(flawed, file, "test", told)] == good
+        assert list(told) == bad
+        assert all("two files for T1" in reason for reason in told.values())
 
 
 def test_entries_are_those_of_the_role(cohort: Path, cache: Path, tmp_path: Path) -> None:

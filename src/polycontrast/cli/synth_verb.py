@@ -38,6 +38,7 @@ def run(
     t1ce: Annotated[Path | None, typer.Option(help="A single T1ce file.")] = None,
     t2: Annotated[Path | None, typer.Option(help="A single T2 file.")] = None,
     flair: Annotated[Path | None, typer.Option(help="A single FLAIR file.")] = None,
+    case: Annotated[str | None, typer.Option(help="What to call the case of single files.")] = None,
     have: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +72,7 @@ def run(
 ) -> None:
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
     from polycontrast.cli.names import names
+    from polycontrast.cli.tables import tell_unknown
     from polycontrast.device import choose, keep_memory
     from polycontrast.errors import UserError
     from polycontrast.infer.cohort import run_cohort
@@ -81,24 +83,29 @@ def run(
     named = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
     files = {name: path for name, path in named.items() if path is not None}
     if _is_of_photographs(model):
-        others = bool(files or split or role or fast or ensemble) or shard != "0/1"
+        others = bool(files or case or split or role or fast or ensemble) or shard != "0/1"
         _photographs(model, source, out, have, want, overwrite, device, quiet, others)
         return
     if role is not None and split is None:
         raise UserError("--role is a role of --split", hint="give --split, or leave --role out")
-    cases = _cases(source, files, split, role or "test", shard)
+    cases, flawed = _cases(source, files, case, split, role or "test", shard)
+    if source is not None and not quiet:
+        tell_unknown(source)
     loaded = load(model, choose(device), Options(fast, ensemble))
     chosen, wanted = names(have), names(want)
     used = chosen or loaded.have
     loaded.check(used, wanted)
     if chosen:
-        cases = [replace(case, contrasts={c: f for c, f in case.contrasts.items() if c in used}) for case in cases]
+        cases = [replace(one, contrasts={c: f for c, f in one.contrasts.items() if c in used}) for one in cases]
 
-    several = len(cases) > 1 or shard != "0/1"
+    number = len(cases) + len(flawed)
+    several = number > 1 or shard != "0/1"
     notify = partial(_tell, quiet=quiet, several=several)
+    for one in flawed:
+        notify(one)
     _, failed = run_cohort(cases, loaded, out, wanted, overwrite=overwrite, notify=notify)
     name = "failures.csv" if shard == "0/1" else f"failures_{shard.replace('/', '_of_')}.csv"  # shards share a folder
-    _conclude(failed, len(cases), out / name, several)
+    _conclude([*flawed, *failed], number, out / name, several)
 
 
 def _is_of_photographs(model: str) -> bool:
@@ -129,7 +136,8 @@ def _photographs(
     if source is None or others:
         raise UserError(
             f"the model {name_of(model)} is one of photographs, which come by -i alone",
-            hint="-i IMAGE or -i FOLDER; --split, --role, --shard, --fast, --ensemble, single contrasts: for volumes",
+            hint="-i IMAGE or -i FOLDER; --case, --split, --role, --shard, --fast, --ensemble, single contrasts: for "
+            "volumes",
         )
     loaded = PhotoSynthesizer.load(model, have, choose(device))
     wanted = names(want, photographs=True)
@@ -165,39 +173,62 @@ def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, se
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _cases(source: Path | None, files: dict[str, Path], split: Path | None, role: str, shard: str) -> "list[Case]":
+def _cases(
+    source: Path | None, files: dict[str, Path], case: str | None, split: Path | None, role: str, shard: str
+) -> "tuple[list[Case], list[tuple[str, UserError]]]":
+    """The cases, and those that cannot be used, with the reason."""
     from polycontrast.errors import UserError
-    from polycontrast.io.layout import Case, check_id
+    from polycontrast.io import formats
     from polycontrast.workflows.cohort import cases_of
 
     if (source is None) == (not files):
         raise UserError("expected either -i or single files", hint="-i FOLDER, -i CSV, or --t2 FILE")
-    if source is not None:
-        first, step = _shard(shard)
-        return cases_of(source, split, role)[first::step]
-    if split is not None or shard != "0/1":
-        raise UserError("--split and --shard choose among many cases", hint="give them by -i, or leave these out")
+    if source is None:
+        if split is not None or shard != "0/1":
+            raise UserError("--split and --shard choose among many cases", hint="give them by -i, or leave these out")
+        return [_single(files, case)], []
+    if case is not None:
+        raise UserError("--case names the case of single files", hint="leave it out: those of -i have names")
+    if source.is_file() and formats.is_image(source):
+        raise UserError("an image, where a folder or a CSV is expected", "say its contrast, as --t2 FILE", source)
+    first, step = _shard(shard)
+    reasons: dict[str, str] = {}
+    cases = cases_of(source, split, role, reasons)
+    hint = "mend it, or list the right files in a CSV"
+    flawed = [(id, UserError(reason, hint, source)) for id, reason in reasons.items()]
+    return cases[first::step], flawed[first::step]
+
+
+def _single(files: dict[str, Path], case: str | None) -> "Case":
+    """Files by contrast as one case, called as it is told, or as the first file tells."""
+    from polycontrast.data.split import subject
+    from polycontrast.errors import UserError
+    from polycontrast.io.layout import Case, check_id
+
     paths = list(files.values())
     if len(set(paths)) < len(paths):
         raise UserError("one file for two contrasts", hint="give each contrast its own", path=paths[0])
-    named = {told for told, sure in map(_id_of, paths) if sure}
-    if len(named) > 1:
-        raise UserError(f"files of several cases: {', '.join(sorted(named))}", hint="give one case's, or all by -i")
-    id = _id_of(paths[0])[0]
-    check_id(id, "", paths[0])
-    return [Case(id, files, None, "files", "brats")]
+    ids = [_id_of(path) for path in paths]
+    patients = {id for id, sure in ids if sure}
+    if case is None and len(set(map(subject, patients))) > 1:
+        found = f"files of several patients: {', '.join(sorted(patients))}"
+        raise UserError(found, hint="give one patient's, or all by -i; if they are one's, call the case: --case NAME")
+    id, where = (ids[0][0], "") if case is None else (case, "--case ")
+    check_id(id, where, paths[0])
+    return Case(id, files, None, "files", "brats")
 
 
 def _id_of(path: Path) -> tuple[str, bool]:
-    """The case that a path tells by a convention, else by its own name; and whether a convention finds it in the name
-    itself, not in a folder's."""
+    """The case that a path tells by a convention, else by its own name; and whether it is a patient's in a dataset, not
+    what anyone may call a file or a folder."""
     from polycontrast.io import formats
-    from polycontrast.io.layout import match_name, whole
+    from polycontrast.io.naming import FOLDER, match_name, whole
 
     match, row = match_name(path)
     # Where the user says what a file holds, a number at the end of its name is not an nnU-Net channel but a case's own.
     if match and row and row.name != "nnU-Net":
-        return match["case"], match.start("case") > match.string.rfind("/")
+        id = match["case"]
+        return id, row.name not in (FOLDER, "case_contrast") or id.startswith("TCGA-")
     name = whole(path).name
     return name[: -len(formats.extension(path))] if formats.is_image(path) else name, False
 

@@ -1,5 +1,6 @@
 """polycontrast train: from a folder of patients to a run folder."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def run(
     """Train a recipe on the cases of its role. Run it under torchrun for several processes."""
     from polycontrast import recipes
     from polycontrast.cli.names import names
+    from polycontrast.cli.tables import tell_unknown
     from polycontrast.data.configs import PhotoConfig
     from polycontrast.device import choose, keep_memory
     from polycontrast.errors import UserError
@@ -84,6 +86,9 @@ def run(
             return _photographs(one, data, bool(split or role or cache))
         return _source(one, data, split or (), cache, quiet)
 
+    if not (photographs or quiet or os.environ.get("RANK", "0") != "0"):  # of torchrun's processes the first tells
+        for folder in data:
+            tell_unknown(folder)
     try:
         train_ways(
             chosen, source, out, have=names(have, photographs), want=names(want, photographs),

@@ -30,7 +30,7 @@ from polycontrast.io.volume import Geometry
 
 Part = slice | int | tuple[slice, ...]  # one index of the stored axes, or one for each
 
-RULES = 1  # raise when what an entry holds, or how it is computed, changes
+RULES = 2  # raise when what an entry holds, or how it is computed, changes
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,13 @@ def _key(case: Case, contrasts: tuple[str, ...]) -> str:
 
 
 def _build(case: Case, contrasts: tuple[str, ...], target: Path) -> None:
-    volumes = {c: formats.read(case.contrasts[c]) for c in contrasts}
+    volumes = {c: intensity.zero_background(formats.read(case.contrasts[c])) for c in contrasts}
     check_same_grid(volumes, case.contrasts[contrasts[0]].parent)
     geometry = volumes[contrasts[0]].geometry
     affine = geometry.affine
     raw = [grid.to_canonical(volumes[c].array, affine) for c in contrasts]
     mask = intensity.brain_mask(raw)
-    fits = []
-    for name, array in zip(contrasts, raw, strict=True):
-        try:
-            fits.append(intensity.fit(array, mask))
-        except UserError as error:
-            raise UserError(error.message, error.hint, case.contrasts[name]) from None
+    fits = intensity.fits(raw, mask, [case.contrasts[c] for c in contrasts])
     box = grid.bounding_box(mask)
     spacing = grid.canonical_spacing(affine)
     images = np.stack([grid.crop(f.apply(a, mask), box) for f, a in zip(fits, raw, strict=True)])

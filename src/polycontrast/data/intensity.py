@@ -7,7 +7,8 @@ between patients (docs/explanation/normalisation.md).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ from scipy import ndimage
 
 from polycontrast.data import grid
 from polycontrast.errors import UserError
-from polycontrast.io.volume import Array
+from polycontrast.io.volume import Array, Volume
 
 MEAN, SD = 0.5, 0.25
+FEW = 0.25  # the share of the background that may be other than it
 
 Mask = NDArray[np.bool_]
 
@@ -41,14 +43,26 @@ class Intensity:
 
 
 def fit(array: Array, mask: Mask) -> Intensity:
-    """Mean and SD of the voxels in the mask; a UserError if the mask is empty or the image constant in it."""
+    """Mean and SD of the voxels in the mask; a UserError if the image is 0 or another constant in it."""
     values = array[mask].astype(np.float64)
-    if values.size == 0:
-        raise UserError("the image has no brain: every voxel is zero", hint="check that this is the right file")
+    if not values.any():
+        hint = "check that this is the right file; if the contrast was not acquired, leave it out"
+        raise UserError("the image has no brain: every voxel is zero", hint)
     sd = float(values.std())
     if sd <= 1e-6 * abs(float(values.mean())):
         raise UserError("the image is constant inside the brain", hint="an MR image is expected, not a mask")
     return Intensity(mean=float(values.mean()), sd=sd)
+
+
+def fits(arrays: Sequence[Array], mask: Mask, paths: Sequence[Path | None]) -> list[Intensity]:
+    """`fit` of each; its UserError names the file of the one that is at fault."""
+    found = []
+    for array, path in zip(arrays, paths, strict=True):
+        try:
+            found.append(fit(array, mask))
+        except UserError as error:
+            raise UserError(error.message, error.hint, path) from None
+    return found
 
 
 def brain_mask(arrays: Sequence[Array]) -> Mask:
@@ -56,6 +70,32 @@ def brain_mask(arrays: Sequence[Array]) -> Mask:
     mask = np.zeros(arrays[0].shape, dtype=bool)
     for array in arrays:
         mask |= array != 0
+    return _filled(mask)
+
+
+def zero_background(volume: Volume) -> Volume:
+    """The volume with a background of 0; itself if nothing is to be changed.
+
+    A background is of another value where all eight corners hold it, and the edges but for a few voxels: stored as
+    integers with a scale, 0 may come out as 2.6e-5. Inside the brain that value stays what it is.
+    """
+    array, value = volume.array, volume.array[0, 0, 0]
+    corners = array[np.ix_((0, -1), (0, -1), (0, -1))]
+    if value == 0 or (corners != value).any() or edges_other(array, value) > FEW:
+        return volume
+    brain = _filled(array != value)
+    return replace(volume, array=np.where(brain, array, np.float32(0))) if brain.any() else volume
+
+
+def edges_other(array: Array, value: float = 0.0) -> float:
+    """The share of voxels along the twelve edges of the volume that hold another value. A brain is round: cut to any
+    slab, it fills faces, but no edges."""
+    edges = [np.moveaxis(array, axis, 0)[:, i, j] for axis in range(3) for i in (0, -1) for j in (0, -1)]
+    return float(np.mean(np.concatenate(edges) != value))
+
+
+def _filled(mask: Mask) -> Mask:
+    """The same mask, its holes filled."""
     if not mask.any():
         return mask
     box = tuple(slice(low, high) for low, high in grid.bounding_box(mask))

@@ -15,24 +15,36 @@ from polycontrast.io.layout import Case
 
 # Ids that name a visit of a subject, the group; told by the id, because files are renamed and listed in CSVs.
 _VISITS = (
-    r"(.*brats_(?:2013|tcia)_.+)_\d+",  # BraTS 2013/15, perhaps preceded by its grade
-    r"(Brats1[789]_.+)_\d",
+    r"(.*brats_(?:2013|tcia)_.+)_\d+",  # BraTS 2013/15, perhaps preceded by its grade, which tells two patients apart
     r"(BraTS-[a-z]+-\d+)-\d{3}",  # BraTS 2023-25
     r"(sub-[^_]+)_ses-.+",  # BIDS
 )
+# BraTS 2017 to 2019 name a patient alike but for the year, its letter case, and a site that 2017 does not tell:
+# Brats17_TCIA_425_1, Brats18_TCIA01_425_1 and BraTS19_TCIA01_425_1 are one visit. No id is used in both grades.
+_YEARS = re.compile(r"(?:[HL]GG_)?Brats1[789]_(.+)_\d", re.IGNORECASE)
+_SITE = re.compile(r"^TCIA\d\d(?=_)")
+_GRADE = re.compile(r"^[HL]GG_")  # as io.layout puts it before an id that both grades use
 
 
 def subject(case: Case | str) -> str:
-    """Whose visit a case is, told by its id; of an id that no convention knows, the id itself."""
+    """Whose visit a case is, told by its id; of an id that no convention knows, the id itself.
+
+    A patient has one name in BraTS 2017 to 2019. 2020 to 2025 numbered theirs anew, and TCGA has ids of its own: an id
+    cannot tell whether such a patient is one of another year's.
+    """
     id = case if isinstance(case, str) else case.id
+    if years := _YEARS.fullmatch(id):
+        return f"Brats_{_SITE.sub('TCIA', years[1].upper())}"
     matches = (re.fullmatch(pattern, id, re.IGNORECASE) for pattern in _VISITS)
     return next((match[1] for match in matches if match), id)
 
 
 def of_same_subjects(cases: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Those of the cases that are visits of a subject of whom a visit is among the others."""
+    """Those of the cases that are, or may be, visits of a subject of whom a visit is among the others: an id without
+    its grade may be that of either."""
     known = {subject(other) for other in others}
-    return [case for case in cases if subject(case) in known]
+    either = known | {_GRADE.sub("", name) for name in known}
+    return [case for case in cases if (name := subject(case)) in either or _GRADE.sub("", name) in known]
 
 
 def make_split(cases: Sequence[Case], counts: Mapping[str, int], seed: int = 0) -> dict[str, list[str]]:

@@ -6,8 +6,11 @@
 """
 
 import os
+import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -27,9 +30,13 @@ from polycontrast.infer.sets import Model
 from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.files import read_json, write_json
+from polycontrast.io.files import check_name, open_input, read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Volume
+
+_REPLACE = "--overwrite replaces it, or choose another -o"
+_OURS = re.compile(rb"SYNTHETIC .+ by polycontrast|% interval of SYNTHETIC ")  # how images and maps are described
+_TEXT = 540  # bytes of a file, decompressed, within which its description lies
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def run_case(
     sidecar JSON; and one mosaic.
 
     A contrast whose files are there, made by this model with these options from these inputs, is skipped; one made
-    otherwise is a UserError unless `overwrite`. Same input, same machine, same bytes.
+    otherwise, or not by us, is a UserError unless `overwrite`. Same input, same machine, same bytes.
     """
     wanted = model.check(case.contrasts, want)
     folder = out / case.id
@@ -67,9 +74,10 @@ def run_case(
     made: dict[str, Synthetic] = {}
     facts: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:  # what is not the network takes half as long as it
-        read = {name: formats.read(case.contrasts[name]) for _, _, sources in parts for name in sources}
-        check_same_grid(read)
-        flags, real = pool.submit(case_flags, read, usual), pool.submit(_panels, read)
+        stored = {name: formats.read(case.contrasts[name]) for _, _, sources in parts for name in sources}
+        check_same_grid(stored)
+        read = {name: intensity.zero_background(volume) for name, volume in stored.items()}
+        flags, real = pool.submit(case_flags, stored, usual), pool.submit(_panels, read)
         for part, names, sources in parts:
             given = {name: read[name] for name in sources}
             told = pool.submit(_facts, part, given, names)
@@ -94,8 +102,12 @@ def _origins(
     part: Synthesizer, case: Case, want: Sequence[str], files: Mapping[str, Path]
 ) -> dict[str, dict[str, Any]]:
     """What decides the volumes of these files: the model, with the options that are on, its inputs, and how it measures
-    its confidence."""
+    its confidence. UserError if one of these has a name that no sidecar can hold."""
     inputs = {name: case.contrasts[name] for name in part.sources(case.contrasts, want)}
+    for path in inputs.values():
+        check_name(path.name, path)
+    for told in (case.id, part.name):
+        check_name(told)
     origin = {
         "model": {
             "name": part.name, "recipe": part.config.recipe.name, "sha256": part.sha256,
@@ -157,6 +169,7 @@ def run_each(
     failed: list[tuple[str, UserError]] = []
     for name, job in jobs:
         try:
+            check_name(name)  # it names the files that are written
             done.append(job())
         except Exception as error:  # whatever it is, the other cases go on and the reason is told
             failed.append((name, _told(error)))
@@ -191,22 +204,39 @@ def confidence_file(volume: Path) -> Path:
 
 
 def _is_done(file: Path, origin: dict[str, Any]) -> bool:
-    whole = origin["confidence"] is None or confidence_file(file).exists()
-    return is_made(file, sidecar_file(file), origin) and whole
+    beside = confidence_file(file)
+    if is_made(file, sidecar_file(file), origin) and (origin["confidence"] is None or beside.exists()):
+        return True
+    for old in (file, beside):  # both are about to be replaced
+        _check_ours(old)
+    return False
 
 
 def is_made(file: Path, sidecar: Path, origin: dict[str, Any]) -> bool:
-    """Whether a synthetic image is there, made as its origin says; a UserError if it was made otherwise."""
-    if not (file.exists() and sidecar.exists()):
+    """Whether a synthetic image is there, made as its origin says; a UserError if made otherwise, or not by us."""
+    if not sidecar.exists():  # as a kill between the two writes leaves an image
+        _check_ours(file)
         return False
     told = read_json(sidecar)
     if not isinstance(told, dict) or any(told.get(key) != origin[key] for key in origin):
         raise UserError(
             "made by another model or from other inputs, or with other options",
-            hint="--overwrite replaces it, or choose another -o",
-            path=file,
+            hint=_REPLACE,
+            path=file if file.exists() else sidecar,
         )
-    return True
+    return file.exists()
+
+
+def _check_ours(file: Path) -> None:
+    """UserError if a file is there whose description, in a NIfTI header or a PNG, does not say that we made it."""
+    if not file.exists():
+        return
+    with open_input(file) as stored:
+        head = stored.read(4096)
+    with suppress(zlib.error):  # what is no gzip is looked at as it is
+        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _TEXT)
+    if not _OURS.search(head[:_TEXT]):
+        raise UserError("not made by polycontrast, or damaged", hint=_REPLACE, path=file)
 
 
 def _facts(synthesizer: Synthesizer, volumes: dict[str, Volume], made: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,6 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
 from polycontrast.data import descriptors, grid, intensity
 from polycontrast.data.descriptors import APPEARANCE, SHAPE, Range, Sizes
 from polycontrast.data.intensity import Mask
@@ -20,7 +18,6 @@ Ranges = Mapping[str, Range]
 Typical = Mapping[str, Ranges]
 
 THICK_MM = 3.0
-_BACKGROUND = 0.25  # the share of it that may be other than 0
 _MOST = {"volume_ml": 2200.0, "gap": 0.18, "thin": 0.08}  # of any brain; beyond it, a skull is there
 _HEAD_ML = 500.0  # what is less is no head, and all of it may be thin
 _CLEARLY = 4.0  # how much likelier, as a logarithm, another contrast must be before a mix-up is told
@@ -57,10 +54,14 @@ def case_flags(volumes: Mapping[str, Volume], typical: Typical) -> list[str]:
 def _found(volume: Volume, contrast: str, typical: Typical) -> dict[str, str]:
     """{kind of flag: its sentence}. What makes others meaningless comes first and alone: skull, shape, appearance."""
     affine = volume.geometry.affine
-    array, spacing = grid.to_canonical(volume.array, affine), grid.canonical_spacing(affine)
+    usable = intensity.zero_background(volume)
+    array, spacing = grid.to_canonical(usable.array, affine), grid.canonical_spacing(affine)
     mask, usual = intensity.brain_mask([array]), typical.get(contrast, {})
     found = {"thick": text} if (text := _thick(max(spacing), usual)) else {}
-    if _background_filled(array) > _BACKGROUND:
+    if usable is not volume:
+        value = f"{volume.array[0, 0, 0]:.2g}"
+        found[f"background {value}"] = f"the background is {value} everywhere, not 0: it was taken as 0; set it to 0"
+    if intensity.edges_other(array) > intensity.FEW:
         return found | {"skull": f"the background is not zero: {_STRIP}"}
     if not mask.any():
         return found
@@ -84,13 +85,6 @@ def _thick(edge: float, usual: Ranges) -> str:
         return ""
     known = f"{low / 2 + high / 2:.3g}" if usual else "1"
     return f"thick slices ({edge:.3g} mm): the models know about {known} mm; resample or acquire thinner slices"
-
-
-def _background_filled(array: Array) -> float:
-    """The share of non-zero voxels along the twelve edges of the volume. A brain is round: cut to any slab, it fills
-    faces, but no edges."""
-    edges = [np.moveaxis(array, axis, 0)[:, i, j] for axis in range(3) for i in (0, -1) for j in (0, -1)]
-    return float(np.mean(np.concatenate(edges) != 0))
 
 
 def _skull(seen: Mapping[str, float], usual: Ranges) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from polycontrast.data import intensity
 from polycontrast.errors import UserError
 from polycontrast.io import checks, formats, nifti
 from polycontrast.io.volume import Affine, Geometry, Volume
@@ -15,13 +16,14 @@ Image = str | Path | Volume | nib.spatialimages.SpatialImage | np.ndarray
 
 
 def as_volume(image: Image) -> Volume:
-    """Any of those as a Volume. An array [X, Y, Z] is taken as 1 mm voxels along right, anterior, superior.
+    """Any of those as a Volume, its background 0. An array [X, Y, Z] is taken as 1 mm voxels along right, anterior,
+    superior.
 
     Raises UserError for anything else, for a shape that is not 3-D, for values that are not real numbers, and for NaN
     or infinite ones.
     """
     if isinstance(image, str | Path):
-        return formats.read(image)
+        return intensity.zero_background(formats.read(image))
     values: Any  # an array, or what reads it from a file
     if isinstance(image, Volume):
         values, geometry = image.array, image.geometry
@@ -44,7 +46,7 @@ def as_volume(image: Image) -> Volume:
         array = np.asarray(values, dtype=np.float32).reshape(geometry.shape)  # a file's scaling is then done in float32
     path = image.path if isinstance(image, Volume) else None
     checks.check_finite(array, path)
-    return Volume(array, geometry, path)
+    return intensity.zero_background(Volume(array, geometry, path))
 
 
 def _placed(shape: tuple[int, ...], affine: Affine) -> Geometry:

@@ -45,10 +45,10 @@ class PhotoSynthesizer:
         self.want = system.targets((self.have,))
 
     @classmethod
-    def load(cls, model: str | Path, have: str | None = None, device: torch.device | None = None) -> Self:
+    def load(cls, model: str | Path, have: str | None = None, device: torch.device | str | None = None) -> Self:
         """The model in a run folder; have: which side is given, the model's first if None. Raises UserError if it is
         not a model of photographs."""
-        device = device or torch.device("cpu")
+        device = torch.device(device or "cpu")
         config, system, digest = load_system(model, device)
         if not isinstance(config.recipe.data, PhotoConfig):
             where = runs.folder_of(model)

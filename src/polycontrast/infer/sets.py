@@ -52,7 +52,7 @@ Model = Synthesizer | SynthesizerSet
 
 def load(
     model: str | Path,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     options: Options = Options(),  # noqa: B008
 ) -> Model:
     """The model in a run folder, in the folder of a set of runs, whose members all get the options, or the shipped one

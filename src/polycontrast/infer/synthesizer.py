@@ -63,7 +63,7 @@ class Synthesizer:
     def load(
         cls,
         model: str | Path,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         options: Options = Options(),  # noqa: B008
     ) -> Self:
         """The model in a run folder, or the shipped one by its name, "any2any" (`runs.folder_of`).
@@ -71,7 +71,7 @@ class Synthesizer:
         Raises UserError if it is not a model, if its weights are not its recipe's, or for options that would do nothing
         with it.
         """
-        device = device or torch.device("cpu")
+        device = torch.device(device or "cpu")
         config, system, digest = load_system(model, device)
         if isinstance(config.recipe.data, PhotoConfig):
             raise UserError(
@@ -98,6 +98,7 @@ class Synthesizer:
         affine = first.geometry.affine
         raw = [grid.to_canonical(given[name].array, affine) for name in have]
         mask, spacing = intensity.brain_mask(raw), grid.canonical_spacing(affine)
+        intensity.fits(raw, mask, [given[name].path for name in have])  # only here the files are known, to name one
         try:
             made = self._estimate(
                 self.system, self.config.units, raw, mask, spacing, have, wanted, self.device, self.options

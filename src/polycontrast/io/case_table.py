@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polycontrast import contrasts
 from polycontrast.errors import UserError
-from polycontrast.io import files, formats, labels, layout
+from polycontrast.io import files, formats, labels, layout, naming
 
 _SEGMENTATION_COLUMNS = ("seg", "segmentation", "label", "mask")
 
@@ -48,7 +48,7 @@ def _columns(rows: list[dict[str, str]], path: Path) -> dict[str, str]:
         if name.lower() in ("case", "labels"):
             columns[name] = name.lower()
         elif name.lower() in _SEGMENTATION_COLUMNS:
-            columns[name] = layout.SEGMENTATION
+            columns[name] = naming.SEGMENTATION
         elif contrasts.find(name) or any(formats.is_image(Path(row.get(name, ""))) for row in rows):
             columns[name] = contrasts.canonical(name)
     twice = {role for role in columns.values() if list(columns.values()).count(role) > 1}
@@ -69,12 +69,12 @@ def _case(cells: dict[str, str], line: int, table: Path) -> layout.Case:
         if not image.exists():
             hint = "relative paths start at the folder of the CSV"
             raise UserError(f"line {line}: {role} of case {id} is not there: {image}", hint=hint, path=table)
-    seg = images.pop(layout.SEGMENTATION, None)
+    seg = images.pop(naming.SEGMENTATION, None)
     ordered = {name: images[name] for name in contrasts.SPELLINGS if name in images}
     return layout.Case(id, ordered, seg, "CSV", labels.check_map(label_map or _usual_map(seg), table))
 
 
 def _usual_map(seg: Path | None) -> str:
     """The label map that the segmentation's own name tells of."""
-    _, convention = layout.match_name(seg) if seg else (None, None)
+    _, convention = naming.match_name(seg) if seg else (None, None)
     return convention.labels if convention else "brats"

@@ -32,6 +32,16 @@ _REMEDIES = {
 }
 
 
+def check_name(name: str, path: Path | None = None) -> None:
+    """UserError for a name that is not UTF-8, which JSON is: Python knows it with surrogates for its strange bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        told = name.encode(errors="backslashreplace").decode()
+        hint = "rename it: sidecars and tables are in UTF-8, and could not name it"
+        raise UserError(f"the name {told} is not in UTF-8", hint=hint, path=path) from error
+
+
 def open_input(path: Path) -> BufferedReader:
     """A file opened for reading bytes; a UserError if it is absent, a folder, or may not be read."""
     try:

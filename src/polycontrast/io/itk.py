@@ -54,10 +54,13 @@ def read_series(folder: Path) -> Volume:
         names = _series_files(sitk, folder)
         slices = [_look(sitk, name) for name in names]
         checks.check_shape((*slices[0].GetSize()[:2], len(names)), folder)
-        _voxel_bytes(sitk, slices[0], folder)
+        for one in slices:
+            _voxel_bytes(sitk, one, folder)
         _check_steps(slices, folder)
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(names)
+        if len({one.GetPixelID() for one in slices}) > 1:  # each slice has a scale of its own
+            reader.SetOutputPixelType(sitk.sitkFloat32)  # else the first slice's type, in which others are cut off
         image = reader.Execute()
     except RuntimeError as error:
         raise _refusal(error, folder) from error

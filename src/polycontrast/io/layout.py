@@ -1,24 +1,18 @@
-"""Finds the cases of a folder or of a CSV, whatever year and challenge named the files.
-
-`CONVENTIONS` has one row per way of naming; a new way is a new row. The first row whose pattern fits the end of a
-file's path (without its extension) says which case the file belongs to and what it holds.
-"""
+"""Finds the cases of a folder or of a CSV: files whose names (`naming`) are of one case, together."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from polycontrast import contrasts
 from polycontrast.errors import UserError
 from polycontrast.io import files, formats, labels
+from polycontrast.io.naming import CONTRAST, PASSED_OVER, SEGMENTATION, Named, identify, stem, whole
 
-SEGMENTATION = "segmentation"
 MAX_DEPTH = 8  # folders below the one given
-FOLDER = "case/contrast"  # the convention by which a folder's name is the case's
 
 
 @dataclass(frozen=True)
@@ -35,75 +29,19 @@ class Case:
     labels: str
 
 
-class Convention(NamedTuple):
-    """One way of naming. pattern: groups `case` and, unless `holds` says what such a file is, `kind`."""
-
-    name: str
-    labels: str
-    pattern: str
-    holds: str = ""
+_COPY = re.compile(r"(?:reg_|r)(.+)")  # as SPM and others name a registered copy
 
 
-class Named(NamedTuple):
-    """What a file's name says: its case, and a canonical contrast name or SEGMENTATION."""
-
-    case: str
-    holds: str
-    path: Path
-    convention: Convention
-
-
-def _spellings() -> str:
-    """A pattern for every spelling of every contrast, the longest first, with or without separators inside."""
-    words = {word for name, row in contrasts.SPELLINGS.items() for word in (name.lower(), *row)}
-    return "|".join("[-_ ]?".join(word) for word in sorted(words, key=lambda word: (-len(word), word)))
-
-
-_SEG = r"(?:(?:tumou?r|lesion)[-_])?(?:seg|segm|segmentation|labels?)"
-_KIND = rf"(?P<kind>{_SEG}|{_spellings()})"
-_BIDS = r"(?P<case>sub-[^_/]+(?:_ses-[^_/]+)?)(?:_[a-z0-9]+-[^_/]+)*"
-_VSD = r"(?P<case>[^/]+)/(?:VSD\.Brain[^/]*/)?VSD\.Brain[^/]*"
-
-CONVENTIONS = (
-    Convention("BraTS 2013/15", "brats2013", rf"{_VSD}\.(?P<kind>MR_[^./]+)\.\d+"),
-    Convention("BraTS 2013/15", "brats2013", rf"{_VSD}\.OT\.\d+", SEGMENTATION),
-    Convention("BraTS 2013/15", "brats2013", rf"(?P<case>brats_(?:2013|tcia)_[^/]+?)_{_KIND}"),
-    Convention("BraTS 2017-19", "brats", rf"(?P<case>Brats1[789]_[^/]+?)_{_KIND}"),
-    Convention("BraTS 2020", "brats", rf"(?P<case>BraTS20_[^/]+?)_{_KIND}"),
-    Convention("BraTS 2020", "brats", r"(?P<case>BraTS20_[^/]+)/W39_1998\.09\.19_Segm", SEGMENTATION),  # of case 355
-    Convention("BraTS 2021", "brats", rf"(?P<case>BraTS2021_[^/]+?)_{_KIND}"),
-    # From 2024 on, glioma visits after treatment are numbered from 100; their resection cavity is label 4.
-    Convention("BraTS 2023-25", "brats2024", rf"(?P<case>BraTS-GLI-\d+-1\d\d)-{_KIND}"),
-    Convention("BraTS 2023-25", "brats2023", rf"(?P<case>BraTS-[a-z]+-\d+-\d+)-{_KIND}"),
-    Convention("BIDS", "brats", rf"{_BIDS}_ce-[^_/]+(?:_[a-z0-9]+-[^_/]+)*_T1w", "T1ce"),
-    Convention("BIDS", "brats", rf"{_BIDS}_(?P<kind>T1w|T2w|FLAIR|PDw)"),
-    Convention("BIDS", "brats", rf"{_BIDS}_d?seg", SEGMENTATION),
-    Convention("BIDS", "binary", r"(?P<case>sub-[^_/]+(?:_ses-[^_/]+)?)_[^/]*(?:lesion|tumou?r)[^/]*", SEGMENTATION),
-    Convention("nnU-Net", "nnunet", r"labels(?:Tr|Ts)/(?P<case>[^/]+)", SEGMENTATION),
-    Convention("nnU-Net", "nnunet", r"(?P<case>[^/]+)_(?P<kind>00\d\d)"),
-    Convention("TCGA", "brats", r"(?P<case>TCGA-[^/]+)_GlistrBoost_ManuallyCorrected", SEGMENTATION),
-    Convention(FOLDER, "brats", rf"(?P<case>[^/]+)/{_KIND}"),
-    Convention(FOLDER, "binary", r"(?P<case>[^/]+)/(?:lesion|tumou?r)[-_]?mask", SEGMENTATION),
-    Convention("case_contrast", "brats", rf"(?P<case>[^/]+?)[-_. ]{_KIND}"),
-    Convention("case_contrast", "binary", r"(?P<case>[^/]+?)[-_. ](?:lesion|tumou?r)[-_]?mask", SEGMENTATION),
-)
-_PATTERNS = [(re.compile(rf"(?:^|/){row.pattern}$", re.IGNORECASE), row) for row in CONVENTIONS]
-
-# Images that are no contrast of a patient: what we wrote ourselves, brain masks, tissue maps, drafts, other scans.
-_PASSED_OVER = re.compile(
-    r"_synth$|_confidence$|_desc-(?:synth|confidence)_"
-    r"|(?<!lesion)(?<!tumor)(?<!tumour)[-_/]mask$|brain_?mask$|brain_?seg\w*$|_GlistrBoost$"
-    r"|_desc-a(?:parca)?seg_|_label-(?:GM|WM|CSF|brain)_|/(?:func|dwi|fmap|perf)/[^/]*$",
-    re.IGNORECASE,
-)
-
-
-def find_cases(source: str | Path, flawed: dict[str, str] | None = None) -> list[Case]:
+def find_cases(
+    source: str | Path, flawed: dict[str, str] | None = None, unknown: list[Path] | None = None
+) -> list[Case]:
     """The cases of a case folder, of a cohort folder at any depth, or of a CSV (`case_table`), sorted by id.
 
-    A file `labels.json` in the cohort folder ({case: label map}) overrules the convention's label map. UserError if
-    nothing is there, a folder's names are all unknown, or a case has two files of one kind: unless `flawed` is given,
-    which such cases then join (id -> reason), so that the others can be worked on.
+    A file `labels.json` in the cohort folder ({case: label map}) overrules the convention's label map. Of a contrast
+    and its skull-stripped copy the copy is taken. UserError if nothing is there, a folder's names are all unknown, or a
+    case has two files of one kind, lies in several folders or is another's registered copy: unless `flawed` is given,
+    which such cases then join (id -> reason), so that the others can be worked on. unknown: if given, it is joined by
+    the images that are left out, for no convention knows their names.
     """
     source = Path(source)
     if source.is_file() and source.suffix.lower() == ".csv":
@@ -113,14 +51,18 @@ def find_cases(source: str | Path, flawed: dict[str, str] | None = None) -> list
     if not source.is_dir():
         found = "a file" if source.exists() else "nothing"
         raise UserError(f"expected a folder or a CSV, found {found}", hint="check the path", path=source)
-    paths = [path for path in _images(source) if not _PASSED_OVER.search(_stem(path))]
+    paths = [path for path in _images(source) if not PASSED_OVER.search(stem(path))]
     named = {path: identify(path) for path in paths}
     known = [image for image in named.values() if image and not _is_derived(image, source)]
-    _check_known(source, [path for path, image in named.items() if not image], {image.path.parent for image in known})
+    untold = [path for path, image in named.items() if not image]
+    _check_known(source, untold, {image.path.parent for image in known})
+    if unknown is not None:
+        unknown += untold
     overrides = _read_overrides(source)
-    cases = []
-    for id, images in _grouped(known).items():
+    cases, groups = [], _grouped(known)
+    for id, images in groups.items():
         try:
+            _check_own(id, groups, source)
             cases.append(_case(id, images, overrides, source))
         except UserError as error:
             if flawed is None:
@@ -129,22 +71,10 @@ def find_cases(source: str | Path, flawed: dict[str, str] | None = None) -> list
     return sorted(cases, key=lambda case: case.id)
 
 
-def identify(path: Path) -> Named | None:
-    """What the name of a file says, or None if no convention knows it; UserError if nnU-Net's dataset.json is needed
-    and missing or wrong."""
-    match, row = match_name(path)
-    if match is None or row is None:
-        return None
-    if row.holds:
-        return Named(match["case"], row.holds, path, row)
-    kind = _channel(path, int(match["kind"])) if row.name == "nnU-Net" else match["kind"]
-    return Named(match["case"], contrasts.find(kind) or SEGMENTATION, path, row)
-
-
-def match_name(path: Path) -> tuple[re.Match[str] | None, Convention | None]:
-    """The first convention whose pattern fits a path, and how it fits."""
-    stem = _stem(path)
-    return next(((match, row) for pattern, row in _PATTERNS if (match := pattern.search(stem))), (None, None))
+def in_short(paths: Sequence[Path], source: Path) -> str:
+    """The first few of some files, as they lie in the source, and how many more there are."""
+    more = f" and {len(paths) - 6} more" if len(paths) > 6 else ""
+    return ", ".join(path.relative_to(source).as_posix() for path in paths[:6]) + more
 
 
 def check_id(id: str, where: str, path: Path) -> None:
@@ -152,17 +82,6 @@ def check_id(id: str, where: str, path: Path) -> None:
     if not id or id.startswith(".") or set(id) & set('/\\:*?"<>|'):
         hint = "the id becomes part of file names: letters, digits, hyphens and underscores"
         raise UserError(f"{where}{id!r} cannot be a case's id", hint=hint, path=path)
-
-
-def whole(path: Path) -> Path:
-    """The path from the root on, without "..": what its folders are called tells cases apart."""
-    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
-
-
-def _stem(path: Path) -> str:
-    """The whole path, with forward slashes and without the image's extension."""
-    text = whole(path).as_posix()
-    return text[: -len(formats.extension(path))] if formats.is_image(path) else text
 
 
 def _images(source: Path) -> Iterator[Path]:
@@ -192,13 +111,11 @@ def _check_known(source: Path, unknown: list[Path], folders: set[Path]) -> None:
     """UserError if there are no images, or if none of a folder's images could be told: a case would be lost."""
     lost = [path for path in unknown if path.parent not in folders]
     if lost:
-        names = ", ".join(str(path.relative_to(source)) for path in lost[:6])
-        more = f" and {len(lost) - 6} more" if len(lost) > 6 else ""
         hint = (
             "name them like CASE_t1.nii.gz, CASE_t1ce.nii.gz, CASE_t2.nii.gz, CASE_flair.nii.gz, CASE_seg.nii.gz, "
             "or list them in a CSV with the columns case, t1, t1ce, t2, flair, seg"
         )
-        raise UserError(f"names that no convention knows: {names}{more}", hint=hint, path=source)
+        raise UserError(f"names that no convention knows: {in_short(lost, source)}", hint=hint, path=source)
     if not folders:
         hint = f"expected {', '.join(formats.EXTENSIONS)}; a DICOM series is named by its folder in a CSV"
         raise UserError("no images of any case in this folder", hint=hint, path=source)
@@ -214,21 +131,55 @@ def _grouped(images: list[Named]) -> dict[str, list[Named]]:
     return {f"{grade}_{case}" if uses[case] > 1 and grade else case: group for (case, grade), group in groups.items()}
 
 
+def _check_own(id: str, groups: dict[str, list[Named]], source: Path) -> None:
+    """UserError if a case seems to be a registered copy of one beside it: rP1_t2 of P1_t1."""
+    copied = _COPY.fullmatch(id)
+    for other in groups.get(copied[1], []) if copied else []:
+        if image := next((image for image in groups[id] if image.path.parent == other.path.parent), None):
+            one, two = (file.path.relative_to(source).as_posix() for file in (image, other))
+            hint = "rename the registered one like the case, and remove the other; or list the cases in a CSV"
+            raise UserError(f"case {id} seems to be a copy of {other.case}: {one} beside {two}", hint, source)
+
+
+def _check_one_place(id: str, images: list[Named], source: Path) -> None:
+    """UserError if contrasts lie in folders that may be two patients'. Folders that differ by the names of contrasts
+    alone (IXI-T1/, IXI-T2/) are not, and segmentations may have a folder apart."""
+
+    def place(image: Named) -> str:
+        return CONTRAST.sub(
+            lambda match: "" if contrasts.find(match[0]) == image.holds else match[0],
+            os.path.relpath(image.folder, whole(source)),
+        )
+
+    first, *others = [image for image in images if image.holds != SEGMENTATION] or images[:1]
+    apart = [image for image in others if image.folder != first.folder and place(image) != place(first)]
+    if apart:
+        one, two = (file.path.relative_to(source).as_posix() for file in (first, apart[0]))
+        if first.folder.name == apart[0].folder.name:
+            found, hint = f"several folders are called {first.folder.name}", "give each patient's a name of its own"
+        else:
+            found, hint = f"case {id} lies in several folders", "keep it in one, or in one per contrast, called like it"
+        raise UserError(f"{found}, of several patients? {one} and {two}", f"{hint}, or list the cases in a CSV", source)
+
+
+def _best(images: list[Named]) -> list[Named]:
+    """The images of a case without those of which a skull-stripped copy is there, which is what we need."""
+    better = {(image.holds, image.how, image.folder) for image in images if image.stripped}
+    return [image for image in images if image.stripped or (image.holds, image.how, image.folder) not in better]
+
+
 def _case(id: str, images: list[Named], overrides: dict[str, str], source: Path) -> Case:
     """One case of its images; UserError naming both if two files hold the same, or may be of two patients, as they lie
     in the source: reasons are kept in tables that others will see."""
-    of_folder = [image for image in images if image.convention.name == FOLDER and image.holds != SEGMENTATION]
-    if len(places := {image.path.parent: image.path.relative_to(source).as_posix() for image in of_folder}) > 1:
-        one, two, *_ = places.values()
-        hint = "give each patient's folder a name of its own, or list the cases in a CSV"
-        raise UserError(f"several folders are called {id}, of several patients? {one} and {two}", hint, source)
     held: dict[str, Named] = {}
-    for image in images:
+    for image in _best(images):
         other = held.setdefault(image.holds, image)
         if other is not image:
             one, two = (file.path.relative_to(source).as_posix() for file in (other, image))
             found = f"case {id} has two files for {image.holds}: {one} and {two}"
-            raise UserError(found, hint="remove one, or name the right one in a CSV", path=source)
+            names = "" if other.folder == image.folder else ", of two patients give each a name of its own"
+            raise UserError(found, hint=f"remove one{names}, or name the right one in a CSV", path=source)
+    _check_one_place(id, images, source)
     seg = held.pop(SEGMENTATION, None)
     first = next((image for image in images if image.holds != SEGMENTATION), images[0])
     ordered = {name: held[name].path for name in contrasts.SPELLINGS if name in held}
@@ -246,18 +197,3 @@ def _read_overrides(source: Path) -> dict[str, str]:
     if not isinstance(overrides, dict):
         raise UserError("expected {case: label map}", hint='such as {"P01": "brats2023"}', path=path)
     return {case: labels.check_map(str(name), path) for case, name in overrides.items()}
-
-
-def _channel(path: Path, number: int) -> str:
-    """The contrast that an nnU-Net channel number stands for, from the dataset.json beside or above its folder."""
-    found = [folder / "dataset.json" for folder in whole(path).parents[:2] if (folder / "dataset.json").is_file()]
-    if not found:
-        hint = "put nnU-Net's dataset.json beside the folder of the images, or rename them CASE_t1.nii.gz"
-        raise UserError("which contrast this channel is stands in dataset.json, which is missing", hint=hint, path=path)
-    content = files.read_json(found[0])
-    channels = content.get("channel_names", content.get("modality", {})) if isinstance(content, dict) else {}
-    name = channels.get(str(number)) if isinstance(channels, dict) else None
-    if not isinstance(name, str) or contrasts.find(name) is None:
-        hint = f'name it under "channel_names"; known contrasts: {", ".join(contrasts.SPELLINGS)}'
-        raise UserError(f"channel {number} is {name!r}, expected a contrast", hint=hint, path=found[0])
-    return name

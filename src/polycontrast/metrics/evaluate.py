@@ -310,7 +310,8 @@ def _synthetic_files(folder: Path) -> dict[str, list[Path]]:
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         files.setdefault(path.name, []).append(path)
     if not files:
-        raise UserError(f"no file named <case>_<contrast>{SUFFIX}", hint="run `polycontrast synth` first", path=folder)
+        hint = "run `polycontrast synth` first, with --have where cases have every contrast"
+        raise UserError(f"no file named <case>_<contrast>{SUFFIX}", hint, folder)
     return files
 
 

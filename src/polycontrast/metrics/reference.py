@@ -73,7 +73,8 @@ def load(case: Case, given: str = "") -> Real:
     """
     check_images(case)
     with ThreadPoolExecutor(2) as pool:  # unpacking is most of it, and releases Python's lock
-        volumes = dict(zip(case.contrasts, pool.map(formats.read, case.contrasts.values()), strict=True))
+        stored = pool.map(formats.read, case.contrasts.values())
+        volumes = dict(zip(case.contrasts, map(intensity.zero_background, stored), strict=True))
     check_same_grid(volumes)
     geometry = next(iter(volumes.values())).geometry
     raw = {name: _canonical(volume.array, geometry) for name, volume in volumes.items()}

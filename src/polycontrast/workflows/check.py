@@ -1,11 +1,11 @@
 """Look at a case as training would: every file readable, one grid, known labels."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from polycontrast.errors import UserError
+from polycontrast.infer.flags import case_flags
 from polycontrast.io import formats, labels
 from polycontrast.io.checks import check_same_grid
 from polycontrast.io.layout import Case
@@ -14,33 +14,37 @@ from polycontrast.io.volume import Geometry
 
 @dataclass(frozen=True)
 class Checked:
-    """A case in words: id, convention, contrasts, segmentation, grid; and its first problem, "" if there is none."""
+    """A case in words: id, convention, contrasts, segmentation, grid; its first problem, "" if there is none; and what
+    is unlike the images of other brains, as a skull."""
 
     described: tuple[str, str, str, str, str]
     problem: str
+    flags: tuple[str, ...] = ()
 
 
 def check_case(case: Case, *, voxels: bool = True) -> Checked:
     """Read a case's headers, and its voxels if asked to, and say what was found."""
     segmentation, grid, problem = "none", "", ""
+    flags: tuple[str, ...] = ()
     try:
         if not case.contrasts:
             raise UserError("no image of a known contrast, only a segmentation")
-        places = {name: _look(path, voxels) for name, path in case.contrasts.items()}
+        volumes = {name: formats.read(path) for name, path in case.contrasts.items()} if voxels else {}
+        places = {
+            name: volumes[name].geometry if voxels else formats.read_geometry(path)
+            for name, path in case.contrasts.items()
+        }
         first = next(iter(places.values()))
         size, mm = " x ".join(map(str, first.shape)), " x ".join(f"{s:.3g}" for s in first.spacing)
         grid = f"{size} of {mm} mm, {first.orientation}"
         if case.segmentation is not None:
             places["segmentation"], segmentation = _segmentation(case, voxels)
         check_same_grid(places)
+        flags = tuple(case_flags(volumes, {}))
     except UserError as error:
         where = f" ({error.path.name})" if error.path else ""
         problem = f"{error.message}{where}"
-    return Checked((case.id, case.convention, " ".join(case.contrasts), segmentation, grid), problem)
-
-
-def _look(file: Path, voxels: bool) -> Geometry:
-    return formats.read(file).geometry if voxels else formats.read_geometry(file)
+    return Checked((case.id, case.convention, " ".join(case.contrasts), segmentation, grid), problem, flags)
 
 
 def _segmentation(case: Case, voxels: bool) -> tuple[Geometry, str]:

@@ -12,21 +12,27 @@ from polycontrast.errors import UserError
 from polycontrast.io.layout import Case, find_cases
 
 
-def cases_of(data: Path, split: Path | None, role: str) -> list[Case]:
+def cases_of(data: Path, split: Path | None, role: str, flawed: dict[str, str] | None = None) -> list[Case]:
     """The cases with this role, or with one of several, as "gan,train"; all of them where there is no split file.
 
     Raises UserError if the split names cases that are not there, or none with the role, or if one of them is flawed
-    (two files for one contrast, say); flawed cases of other roles do not matter.
+    (two files for one contrast, say): unless `flawed` is given, which such cases then join (id -> reason). Flawed cases
+    of other roles do not matter.
     """
-    flawed: dict[str, str] = {}
-    cases = {case.id: case for case in find_cases(data, flawed)}
-    names = [*cases, *flawed]
+    reasons: dict[str, str] = {}
+    cases = {case.id: case for case in find_cases(data, reasons)}
+    names = [*cases, *reasons]
     if split:
         named = (name for one in parts(role) for name in with_role(read_roles(split), one, split))
         names = list(dict.fromkeys(named))
-    if bad := [name for name in names if name in flawed]:
-        found = f"{bad[0]} cannot be used: {flawed[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
-        raise UserError(found, hint="mend it, or give it no role", path=data)
+    bad = [name for name in names if name in reasons]
+    if flawed is not None:
+        flawed.update((name, reasons[name]) for name in bad)
+        names = [name for name in names if name not in reasons]
+    elif bad:  # a case less would change what is trained or judged
+        found = f"{bad[0]} cannot be used: {reasons[bad[0]]}" + (f"; nor can {len(bad) - 1} more" if bad[1:] else "")
+        hint = "mend it, or give it no role" if split else "mend it, or take it out of this folder"
+        raise UserError(found, hint=hint, path=data)
     missing = [name for name in names if name not in cases]
     if missing:
         raise UserError(
