@@ -45,15 +45,22 @@ def test_the_configuration_is_the_runs_and_tells_the_roles(run: Path, tmp_path: 
 
 def test_intervals_may_come_from_a_run_that_left_patients_to_calibrate_on(run: Path, tmp_path: Path) -> None:
     other = models.make_confident(tmp_path / "other")
-    told = {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}}
-    write_json(other / "config.json", {**read_json(other / "config.json"), "confidence": told})
-    assert read_json(ship(run, tmp_path / "weights", calibrated=other) / "config.json")["confidence"] == told
+    told = {
+        "confidence": {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}},
+        "typical": {"T2": {"volume_ml": [900.0, 1900.0]}},
+    }
+    losses = read_json(other / "config.json")
+    losses["recipe"]["system"]["ssim"] = 0.7  # of no account
+    write_json(other / "config.json", {**losses, **told})
+    shipped = read_json(ship(run, tmp_path / "weights", calibrated=other) / "config.json")
+    assert {key: shipped[key] for key in told} == told
+    assert shipped["recipe"] == read_json(run / "config.json")["recipe"]
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
-    [({"confidence": {}}, "no intervals to lend"), ({"extent": 120.0}, "by another recipe"),
-     ({"widths": [8, 12]}, "by another recipe")],
+    [({"confidence": {}}, "no intervals to lend"), ({"extent": 120.0}, "contrasts or data"),
+     ({"want": ["T1"]}, "contrasts or data")],
 )  # fmt: skip
 def test_intervals_of_a_run_that_has_none_or_of_another_recipe_are_refused(
     run: Path, tmp_path: Path, changed: dict[str, Any], words: str

@@ -8,6 +8,7 @@ The model card, README.md, is written by hand and left alone.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -17,6 +18,7 @@ from polycontrast.data.split import read_roles
 from polycontrast.errors import EXIT_USER, UserError
 from polycontrast.infer.loading import load_system
 from polycontrast.io.files import atomic_write, read_json, write_json
+from polycontrast.recipes import Recipe
 
 LARGEST = 12_000_000  # bytes of weights that a wheel should carry
 
@@ -25,8 +27,9 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
     """Write a run's weights, as float16, and its configuration into the folder `out`; returns it.
 
     split: JSON of roles; config.json then says which case had which ("roles"), beside those that were trained on
-    ("cases"). calibrated: the run whose intervals are taken, where this one was trained on every patient that could
-    calibrate it. Raises UserError if the run is not whole, or if its weights are too many or too large for float16.
+    ("cases"). calibrated: the model whose intervals are taken, where this one was trained on every patient that could
+    calibrate it, and its usual values, where this one has seen phantoms. Raises UserError if the run is not whole, if
+    the lender makes something else, or if the weights are too many or too large for float16.
     """
     load_system(run, torch.device("cpu"))  # a run whose weights do not fit its recipe is refused here
     weights, source = runs.load_weights(run)
@@ -43,16 +46,24 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
     if split is not None:
         config["roles"] = read_roles(split)
     if calibrated is not None:
-        lender, own = runs.read_config(calibrated), runs.read_config(run).recipe
-        if (lender.recipe.system, lender.recipe.data) != (own.system, own.data):
-            raise UserError("trained by another recipe", "lend the intervals of the same system and data", calibrated)
+        lender = runs.read_config(calibrated)
+        if _ways(lender.recipe) != _ways(runs.read_config(run).recipe):
+            raise UserError(
+                "another system, other contrasts or data", "lend the intervals of one that makes the same", calibrated
+            )
         if not lender.confidence:
             raise UserError("no intervals to lend", "`polycontrast calibrate` makes them", calibrated)
-        config["confidence"] = lender.confidence
+        config |= {key: read_json(calibrated / runs.CONFIG)[key] for key in ("confidence", "typical")}
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
     return out
+
+
+def _ways(recipe: Recipe) -> tuple[Any, ...]:
+    """What is made of what, in which units and pieces: to that intervals belong, whatever the losses were."""
+    system = recipe.system
+    return system.name, system.have, system.want, recipe.data
 
 
 def main() -> None:
@@ -64,7 +75,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="where any2any.safetensors and config.json are written")
     parser.add_argument("--split", type=Path, help="JSON of roles, which config.json then tells")
     parser.add_argument(
-        "--calibrated", type=Path, help="the run that lends its intervals: the same recipe on fewer patients"
+        "--calibrated",
+        type=Path,
+        help="the model that lends its intervals and what it knows as usual: of the same contrasts and data",
     )
     given = parser.parse_args()
     try:
