@@ -22,8 +22,8 @@ from .. import models, tiny
 MADE = (
     "figure.png",
     "phantoms/split.json",
-    "phantoms/Phantom_00000/Phantom_00000_t2.nii.gz",
-    "synthetic/Phantom_00002/Phantom_00002_synth.png",
+    "phantoms/Phantom_00020/Phantom_00020_t2.nii.gz",
+    "synthetic/Phantom_00022/Phantom_00022_synth.png",
 )
 JUDGED = (
     "evaluation/cases.csv",
@@ -49,9 +49,9 @@ def not_judged(_synthetic: Path, _data: Path, out: Path, **_: object) -> SimpleN
 
 def check(out: Path, *left: str) -> None:
     assert [name for name in (*MADE, *left) if not (out / name).is_file()] == []
-    given = nifti.read(out / "phantoms/Phantom_00002/Phantom_00002_t2.nii.gz")
+    given = nifti.read(out / "phantoms/Phantom_00022/Phantom_00022_t2.nii.gz")
     for contrast in ("FLAIR", "T1ce", "T1"):
-        file = out / f"synthetic/Phantom_00002/Phantom_00002_{slug(contrast)}_synth.nii.gz"
+        file = out / f"synthetic/Phantom_00022/Phantom_00022_{slug(contrast)}_synth.nii.gz"
         made = nifti.read(file)
         assert made.geometry.header.binaryblock[40:56] == given.geometry.header.binaryblock[40:56]
         assert (made.geometry.affine == given.geometry.affine).all()
@@ -75,7 +75,7 @@ def test_demo_of_coarse_phantoms_and_the_shipped_model(tmp_path: Path, monkeypat
     told: list[str] = []
     out = demo(tmp_path / "demo", patients=3, tell=told.append)
     check(out, *JUDGED)
-    assert (out / "synthetic/Phantom_00002/Phantom_00002_t1_confidence.nii.gz").is_file()
+    assert (out / "synthetic/Phantom_00022/Phantom_00022_t1_confidence.nii.gz").is_file()
     assert not (out / "run").exists()
     assert all(Path(line.split("\n")[0].strip()).exists() for line in told[-4:])
     table = next(line for line in told if "PSNR" in line)
@@ -95,7 +95,7 @@ def test_demo_of_coarse_phantoms_and_a_tiny_model(tmp_path: Path, monkeypatch: p
     split = json.loads((out / "phantoms/split.json").read_text(encoding="utf-8"))
     trained = json.loads((out / "run/config.json").read_text(encoding="utf-8"))["cases"]
     assert trained == split["gan"]
-    assert split["test"] == ["Phantom_00002"]
+    assert split["test"] == ["Phantom_00022"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
@@ -119,3 +119,8 @@ def test_demo_that_trains_as_a_new_user_calls_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     check(tmp_path / "demo", *TRAINED, *JUDGED)
     assert "What there is now:" in done.stdout
+
+
+def test_the_shipped_model_has_seen_none_of_the_demos_phantoms() -> None:
+    shown = {f"Phantom_{module.SEED + i:05d}" for i in range(4)}
+    assert not shown & set(runs.read_config("any2any").cases)

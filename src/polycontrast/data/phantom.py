@@ -111,13 +111,13 @@ def write_cohort(
     jitter: float = 0.1,
     contrasts: tuple[str, ...] = DEFAULT,
 ) -> Path:
-    """Writes cases Phantom_00000 ... of seeds seed, seed + 1 ... and `split.json`; returns the folder.
+    """Writes cases of seeds seed, seed + 1 ..., called by them (Phantom_00000 ...), and `split.json`; returns `folder`.
 
     The split names each case's role: a fifth *train*, a fifth *test*, at least one each, the others *gan*.
     """
     if count < 3:
         raise UserError(f"a cohort of {count} cannot fill three roles", hint="ask for 3 phantoms or more")
-    names = [f"Phantom_{i:05d}" for i in range(count)]
+    names = [f"Phantom_{seed + i:05d}" for i in range(count)]
     for i, name in enumerate(names):
         write_case(make(seed + i, shape, spacing, contrasts=contrasts, jitter=jitter), folder, name)
     few = max(1, count // 5)
