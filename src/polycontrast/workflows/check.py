@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from polycontrast.errors import UserError
-from polycontrast.infer.flags import case_flags
 from polycontrast.io import formats, labels
 from polycontrast.io.checks import check_same_grid
 from polycontrast.io.layout import Case
-from polycontrast.io.volume import Geometry
+from polycontrast.io.volume import Geometry, Volume
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,17 @@ def check_case(case: Case, *, voxels: bool = True) -> Checked:
         if case.segmentation is not None:
             places["segmentation"], segmentation = _segmentation(case, voxels)
         check_same_grid(places)
-        flags = tuple(case_flags(volumes, {}))
+        flags = _flags(volumes) if voxels else ()
     except UserError as error:
         where = f" ({error.path.name})" if error.path else ""
         problem = f"{error.message}{where}"
     return Checked((case.id, case.convention, " ".join(case.contrasts), segmentation, grid), problem, flags)
+
+
+def _flags(volumes: dict[str, Volume]) -> tuple[str, ...]:
+    from polycontrast.infer.flags import case_flags  # with it comes torch, which headers alone do not need
+
+    return tuple(case_flags(volumes, {}))
 
 
 def _segmentation(case: Case, voxels: bool) -> tuple[Geometry, str]:
