@@ -53,7 +53,7 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
             )
         if not lender.confidence:
             raise UserError("no intervals to lend", "`polycontrast calibrate` makes them", calibrated)
-        config |= {key: read_json(calibrated / runs.CONFIG)[key] for key in ("confidence", "typical")}
+        config |= {"confidence": lender.confidence, "typical": lender.typical}
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
