@@ -88,9 +88,10 @@ def run(
         return
     if role is not None and split is None:
         raise UserError("--role is a role of --split", hint="give --split, or leave --role out")
-    cases, flawed = _cases(source, files, case, split, role or "test", shard)
+    unknown: list[Path] = []
+    cases, flawed = _cases(source, files, case, split, role or "test", shard, unknown)
     if source is not None and not quiet:
-        tell_unknown(source)
+        tell_unknown(source, unknown)
     loaded = load(model, choose(device), Options(fast, ensemble))
     chosen, wanted = names(have), names(want)
     used = chosen or loaded.have
@@ -174,9 +175,15 @@ def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, se
 
 
 def _cases(
-    source: Path | None, files: dict[str, Path], case: str | None, split: Path | None, role: str, shard: str
+    source: Path | None,
+    files: dict[str, Path],
+    case: str | None,
+    split: Path | None,
+    role: str,
+    shard: str,
+    unknown: list[Path],
 ) -> "tuple[list[Case], list[tuple[str, UserError]]]":
-    """The cases, and those that cannot be used, with the reason."""
+    """The cases, and those that cannot be used, with the reason; unknown: as of `find_cases`."""
     from polycontrast.errors import UserError
     from polycontrast.io import formats
     from polycontrast.workflows.cohort import cases_of
@@ -193,7 +200,7 @@ def _cases(
         raise UserError("an image, where a folder or a CSV is expected", "say its contrast, as --t2 FILE", source)
     first, step = _shard(shard)
     reasons: dict[str, str] = {}
-    cases = cases_of(source, split, role, reasons)
+    cases = cases_of(source, split, role, reasons, unknown)
     hint = "mend it, or list the right files in a CSV"
     flawed = [(id, UserError(reason, hint, source)) for id, reason in reasons.items()]
     return cases[first::step], flawed[first::step]

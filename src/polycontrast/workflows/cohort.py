@@ -12,15 +12,21 @@ from polycontrast.errors import UserError
 from polycontrast.io.layout import Case, find_cases
 
 
-def cases_of(data: Path, split: Path | None, role: str, flawed: dict[str, str] | None = None) -> list[Case]:
+def cases_of(
+    data: Path,
+    split: Path | None,
+    role: str,
+    flawed: dict[str, str] | None = None,
+    unknown: list[Path] | None = None,
+) -> list[Case]:
     """The cases with this role, or with one of several, as "gan,train"; all of them where there is no split file.
 
     Raises UserError if the split names cases that are not there, or none with the role, or if one of them is flawed
     (two files for one contrast, say): unless `flawed` is given, which such cases then join (id -> reason). Flawed cases
-    of other roles do not matter.
+    of other roles do not matter. unknown: as of `find_cases`.
     """
     reasons: dict[str, str] = {}
-    cases = {case.id: case for case in find_cases(data, reasons)}
+    cases = {case.id: case for case in find_cases(data, reasons, unknown)}
     names = [*cases, *reasons]
     if split:
         named = (name for one in parts(role) for name in with_role(read_roles(split), one, split))
