@@ -134,6 +134,12 @@ def find(run: Path) -> Path | None:
     return None
 
 
+def check_free(run: Path) -> None:
+    """UserError if a model lies in a folder where a new run is to begin. A run without a checkpoint is none yet."""
+    if find(run) is not None or (run / SHIPPED_WEIGHTS).is_file():
+        raise UserError("there is a run already", hint="go on with --resume, or choose another folder", path=run)
+
+
 def required(run: Path) -> Path:
     """`find`, or a UserError."""
     folder = find(run)

@@ -47,10 +47,23 @@ def test_a_case_is_made_and_then_found_done(call: Call, run: Path, cohort: Path,
     assert "Tiny_0: there already" in second.out
 
 
-def test_quiet_says_nothing(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
+def test_quiet_says_nothing_but_flags(call: Call, run: Path, cohort: Path, tmp_path: Path) -> None:
     answer = call("synth", "--model", run, "-i", cohort, "-o", tmp_path / "out", "--want", "t1", "-q")
-    assert answer == (0, "", "")
+    assert (answer.code, answer.out) == (0, "")
+    lines = answer.err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"Tiny_{i}" for i in range(4)]
+    assert all("thick slices" in line and "made" not in line for line in lines)
     assert len(made(tmp_path / "out")) == 4
+
+
+def test_an_output_folder_that_cannot_be_is_told_before_anything_is_made(
+    call: Call, run: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polycontrast.infer.cohort.run_case", lambda *_, **__: pytest.fail("a case was begun"))
+    (tmp_path / "file").touch()
+    answer = call("synth", "--model", run, "-i", cohort, "-o", tmp_path / "file" / "out")
+    assert answer.code == 2
+    assert f"{tmp_path / 'file' / 'out'}: cannot write" in answer.err
 
 
 def test_images_that_are_left_out_for_their_names_are_told(call: Call, run: Path, tmp_path: Path) -> None:
@@ -364,6 +377,7 @@ def test_of_a_case_that_lacks_nothing_it_says_so_and_how_to_choose(call: Call, c
     answer = call("synth", "-i", cohort / "Tiny_0", "-o", tmp_path / "out")
     assert answer.code == 0
     assert "Tiny_0: nothing made" in answer.out
+    assert str(tmp_path) not in answer.out  # nothing is there
     assert "--have" in answer.out
     assert made(tmp_path / "out") == []
 

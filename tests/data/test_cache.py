@@ -194,6 +194,18 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert not list(folder.iterdir())
 
 
+def test_a_damaged_entry_is_told_and_made_anew_once_it_is_removed(case: Path, folder: Path) -> None:
+    found = entry(case.parent, folder)
+    stored = found.folder / "images.npy"
+    stored.write_bytes(stored.read_bytes()[:500])
+    with pytest.raises(UserError, match="damaged") as caught:
+        found.images(0)
+    assert caught.value.path == found.folder
+    assert "made anew" in caught.value.hint
+    (found.folder / "meta.json").unlink()  # as an unpacking that was cut short would leave it
+    assert entry(case.parent, folder).images(0).any()
+
+
 def test_a_cache_folder_that_cannot_be_made_is_told(case: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polycontrast.data.split import make_folds, make_split, of_same_subjects, read_roles, subject
+from polycontrast.data.split import check_together, make_folds, make_split, of_same_subjects, read_roles, subject
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 
@@ -154,6 +154,7 @@ def test_folds_that_cannot_be_made_are_refused(k: int, words: str) -> None:
         ('{"gan": ["A", "B"], "test": ["B"]}', "case B has two roles, gan and test"),
         ('{"gan": ["BraTS-GLI-00001-000"], "test": ["BraTS-GLI-00001-001"]}', "one subject .* has two roles"),
         ('{"gan": ["Brats18_CBICA_AQN_1"], "test": ["BraTS19_CBICA_AQN_1"]}', "one subject .* has two roles"),
+        ('{"gan": ["HGG_brats_2013_pat0001_1"], "test": ["brats_2013_pat0001_1"]}', "may be a patient of another role"),
         ('{"test": ["A", "B", "A"]}', "case A stands twice under test"),
         ('{"gan": "A"}', "not a split file"),
         ('["A"]', "not a split file"),
@@ -165,3 +166,18 @@ def test_a_split_file_that_would_leak_or_says_nothing_is_refused(tmp_path: Path,
     with pytest.raises(UserError, match=words) as caught:
         read_roles(file)
     assert caught.value.path == file
+
+
+def test_who_is_trained_on_in_one_cohort_is_not_judged_in_another(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one.write_text('{"gan": ["A", "Brats18_CBICA_AQN_1"], "test": ["B"]}')
+    other.write_text('{"gan": ["C", "A"], "test": ["D"], "train": ["E"]}')
+    check_together([one, other], "gan")
+    other.write_text('{"gan": ["B"]}')
+    with pytest.raises(UserError, match="B is trained on as a case of another cohort"):
+        check_together([one, other], "gan")
+    other.write_text('{"gan": ["C"], "train": ["BraTS19_CBICA_AQN_1"]}')
+    with pytest.raises(UserError, match="BraTS19_CBICA_AQN_1") as caught:
+        check_together([one, other], "gan")
+    assert caught.value.path == other
+    check_together([one, other], "gan,train")

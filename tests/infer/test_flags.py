@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from polycontrast.data import cache, descriptors, grid, phantom
 from polycontrast.infer.flags import case_flags, flags
-from polycontrast.io import formats
+from polycontrast.io import formats, nifti
 from polycontrast.io.layout import find_cases
 from polycontrast.io.volume import Geometry, Volume
 
@@ -55,6 +55,22 @@ def test_thick_slices_are_told_with_their_thickness_along_any_axis(axis: int) ->
     spacing = np.insert([1.0, 1.0], axis, 5.5)
     (told,) = flags(volume((20, 20, 20), np.diag([*spacing, 1.0])))
     assert "5.5 mm" in told
+
+
+def test_a_few_hot_voxels_are_told_for_they_are_the_scale_of_all_others() -> None:
+    image = of(phantom.make(1, (60, 60, 40), 3.0))
+    array = image.array.copy()
+    array[30, 30, 18:22] = 100 * array.max()
+    (told,) = flags(image.with_array(array))
+    assert "clip them" in told
+    assert f"up to {array.max():.4g}" in told
+
+
+def test_a_synthetic_image_under_a_real_ones_name_is_told(tmp_path: Path) -> None:
+    image = of(phantom.make(1, (60, 60, 40), 3.0))
+    nifti.write(tmp_path / "p_t2.nii.gz", image.array, image.geometry, description="SYNTHETIC T2 by polycontrast 0.1")
+    (told,) = flags(formats.read(tmp_path / "p_t2.nii.gz"))
+    assert "synthetic image of polycontrast" in told
 
 
 def test_both_are_told_at_once() -> None:

@@ -211,6 +211,17 @@ def test_a_device_may_be_told_by_its_name(run: Path, device: str | torch.device 
     assert model({"T2": volume((8, 8, 8), OBLIQUE)}, ["T1"])["T1"].shape == (8, 8, 8)
 
 
+@pytest.mark.parametrize("device", ["auto", "gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_in_words(run: Path, device: str) -> None:
+    with pytest.raises(UserError, match=f"device '{device}' is not there"):
+        Synthesizer.load(run, device)
+
+
+def test_images_without_their_contrasts_are_refused(synthesizer: Synthesizer) -> None:
+    with pytest.raises(UserError, match="images by contrast are expected, found str"):
+        synthesizer("t2.nii.gz")  # type: ignore[arg-type]
+
+
 def test_voxels_too_small_for_a_head_are_refused_before_memory_is_asked_for(synthesizer: Synthesizer) -> None:
     in_metres = volume((8, 8, 8), np.diag([0.001, 0.001, 0.001, 1]))
     with pytest.raises(UserError, match="too small") as caught:

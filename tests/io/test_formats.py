@@ -15,6 +15,25 @@ DIRECTION = nib.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag((-1, -1, 1))
 ITK_NAMES = ["a.mha", "a.mhd", "a.nrrd"]
 
 
+def test_a_synthetic_image_is_known_under_any_name_and_a_phantom_is_real(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(voxels("float32"), np.eye(4))
+    for name, told, ours in (
+        ("case_t1.nii.gz", "SYNTHETIC T1 by polycontrast 0.1.0", True),
+        ("case_t1.nii", "80 % interval of SYNTHETIC T1", True),
+        ("phantom_t1.nii.gz", "SYNTHETIC phantom", False),
+        ("plain_t1.nii.gz", "", False),
+    ):
+        image.header["descrip"] = told
+        nib.save(image, tmp_path / name)
+        assert formats.is_ours(tmp_path / name) is ours
+        if ours:
+            with pytest.raises(UserError, match="a synthetic image, where a real one is expected") as caught:
+                formats.read_real(tmp_path / name)
+            assert caught.value.path == tmp_path / name
+        else:
+            np.testing.assert_array_equal(formats.read_real(tmp_path / name).array, image.get_fdata())
+
+
 def picture(array: np.ndarray) -> "sitk.Image":
     """[X, Y, Z] as a SimpleITK image that is oblique and anisotropic."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))

@@ -19,7 +19,7 @@ from polycontrast.metrics.tables import Failure, Row
 HOSTILE = '<img src="http://127.0.0.1:{port}/case"> & <b>'
 SYSTEMS = {"synthetic": 24.0, "copy": 14.0, "mean image": 20.0, "constant": 17.0}
 FACTS = {
-    "have": ("T2",), "role": "test", "fitted": ["g"],
+    "have": ("T2",), "dropped": False, "role": "test", "fitted": ["g"],
     "mean_image": {"cases": 1, "note": "elsewhere 0.5"},
 }  # fmt: skip
 

@@ -19,8 +19,9 @@ from polycontrast.io.layout import find_cases
 from polycontrast.metrics import downstream, tables
 from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.downstream import Outcome, Segmenters
-from polycontrast.metrics.evaluate import Known, evaluate, finder, summarised
+from polycontrast.metrics.evaluate import Known, evaluate, summarised
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
+from polycontrast.metrics.synthetic import finder
 from polycontrast.metrics.tables import Failure
 
 SHAPE = (20, 22, 18)
@@ -438,7 +439,7 @@ def test_a_case_whose_synthetic_input_is_not_whole_is_told(cohort):
 
 
 def test_the_segmentation_is_in_every_file_and_a_summary_without_it_has_none(tmp_path):
-    facts = {"have": ["T2"], "cases": 0, "role": "test", "mean_image": {"cases": 0, "note": "none"}}
+    facts = {"have": ["T2"], "dropped": False, "cases": 0, "role": "test", "mean_image": {"cases": 0, "note": "none"}}
     outcomes = [Outcome("P0", "real", "whole", dict.fromkeys(downstream.UNITS) | {"dice": 0.75})]
     summary = summarised(tmp_path, [], [], facts, outcomes)
     assert summary["downstream"]["results"]["real"]["whole"]["dice"]["mean"] == 0.75
@@ -558,8 +559,88 @@ def test_a_fitting_role_that_is_named_must_be_there_and_may_be_several(tmp_path)
     split.write_text(json.dumps({"a": ["A"], "b": ["B"], "test": ["C"]}))
     assert evaluation.roles_of(split, "test") == (["C"], [])
     assert evaluation.roles_of(split, "test", "a, b") == (["C"], ["A", "B"])
+    assert evaluation.roles_of(split, "test,a") == (["C", "A"], [])
     with pytest.raises(UserError, match="no case has the role 'c'"):
         evaluation.roles_of(split, "test", "a,c")
+
+
+def told(synthetic, case, contrast, *inputs):
+    """A sidecar that says what a volume was made from."""
+    sidecar = {"inputs": {name: {"file": f"{name}.nii.gz"} for name in inputs}}
+    (synthetic / case / f"{case}_{contrast.lower()}_synth.json").write_text(json.dumps(sidecar))
+
+
+def test_the_sidecars_say_what_was_given(cohort):
+    for case in TEST:
+        told(cohort[1], case, "T1", "T1ce")
+    result = run(cohort, want=("T1",))
+    assert result.summary["have"] == ("T1ce",)
+    given, _ = truth_of(cohort[0], "Brats18_B_1", "T1ce")
+    truth, brain = truth_of(cohort[0], "Brats18_B_1", "T1")
+    found = value(result, "psnr", case="Brats18_B_1", contrast="T1", system="copy", region="brain")
+    assert found == pytest.approx(expected_psnr(truth, given, brain), abs=1e-4)
+    assert run(cohort, want=("T1",), have=("T2", "T1ce")).summary["have"] == ("T2", "T1ce")  # it made use of one
+
+
+@pytest.mark.parametrize(
+    ("have", "second", "words"),
+    [
+        (("T2",), "T1ce", "made from T1ce, and --have says T2"),
+        (None, "T2", "what were they made from"),
+        (("T1",), "T1", "both given and judged: T1"),
+    ],
+)
+def test_what_was_given_cannot_be_other_than_the_sidecars_say_nor_be_judged(cohort, have, second, words):
+    told(cohort[1], TEST[0], "T1", "T1" if second == "T1" else "T1ce")
+    told(cohort[1], TEST[1], "T1", second)
+    with pytest.raises(UserError, match=words):
+        run(cohort, have=have)
+    assert not cohort[3].exists()
+
+
+def test_an_output_folder_that_cannot_be_is_told_before_anything_is_judged(cohort):
+    judged = []
+    cohort[3].write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        run(cohort, notify=judged.append)
+    assert not judged
+
+
+def test_predictions_are_found_through_links_and_in_any_spelling(cohort):
+    synthetic, elsewhere = cohort[1], cohort[1].with_name("elsewhere")
+    (synthetic / TEST[0]).rename(elsewhere)
+    (elsewhere / f"{TEST[0]}_t1_synth.nii.gz").rename(elsewhere / f"{TEST[0]}_T1w_synth.nii.gz")
+    (synthetic / "link").symlink_to(elsewhere)
+    assert not run(cohort).failures
+
+
+def test_a_prediction_in_a_scanners_units_is_not_averaged_in(cohort):
+    predict(cohort[1], cohort[0], TEST[0], "T1", 400.0)
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [(TEST[0], "T1")]
+    assert "normalised units have about 0.5" in result.failures[0].reason
+
+
+def test_a_background_that_counts_as_brain_is_noted(cohort):
+    data = cohort[0]
+    noisy = np.random.default_rng(0).uniform(1, 200, SHAPE).astype(np.float32)
+    save(data / TEST[0] / f"{TEST[0]}_t1ce.nii.gz", noisy)
+    result = run(cohort)
+    assert [(f.case, f.contrast) for f in result.failures] == [(TEST[0], "brain")]
+    assert "background of T1ce is not 0" in result.failures[0].reason
+
+
+def test_a_contrast_that_no_fitting_case_has_has_no_mean_image(cohort):
+    data, _, split, _ = cohort
+    (data / GAN[0] / f"{GAN[0]}_t1.nii.gz").unlink()
+    for case in GAN:
+        (data / case / f"{case}_flair.nii.gz").unlink()
+    split.write_text(json.dumps({"gan": [*GAN, "Brats18_X_1"], "test": TEST}))
+    summary = run(cohort).summary
+    assert "mean image" in summary["results"]["polycontrast"]["T1"]
+    assert "mean image" not in summary["results"]["polycontrast"]["FLAIR"]
+    assert summary["mean_image"]["note"].startswith("of T1 1; ")
+    assert summary["mean_image"]["left_out"] == {"Brats18_X_1": "not in the data"}
 
 
 def test_a_folder_without_synthetic_volumes_is_the_users_error(cohort, tmp_path):

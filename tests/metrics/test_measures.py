@@ -116,6 +116,14 @@ def test_nmi_is_blind_to_gain_offset_inversion_and_a_single_bright_voxel(case) -
     assert nmi(truth, hot, brain) == pytest.approx(plain, abs=1e-3)
 
 
+def test_nmi_of_a_brain_that_fills_the_volume_is_told_but_not_of_the_volume(case) -> None:
+    truth, image, _ = case
+    brain, volume = np.ones(SHAPE, dtype=bool), np.ones(SHAPE, dtype=bool)
+    pair = Pair(truth, image, 1.1, brain)
+    assert METRICS["nmi"].of(pair, brain) == nmi(truth, image, brain)
+    assert METRICS["nmi"].of(pair, volume) is None
+
+
 def test_nmi_of_independent_images_is_about_one(case) -> None:
     truth, _, brain = case
     other = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)

@@ -64,7 +64,7 @@ def test_it_says_what_was_given_that_it_is_for_research_and_what_cannot_be_known
 @pytest.mark.usefixtures("undrawn")
 def test_where_each_case_lacks_another_contrast_it_says_no_more_than_is_true(tmp_path):
     drawn = drawn_report.draw(CASES, ("T1", "T1ce"))
-    drawn.facts = {"have": ("T1", "T1ce", "T2", "FLAIR")}
+    drawn.facts = {"have": ("T1", "T1ce", "T2", "FLAIR"), "dropped": True}
     head = " ".join(re.sub(r"<[^>]+>", " ", drawn.write(tmp_path).partition("</header>")[0]).split())
     assert "All other contrasts → T1, T1ce" in head
     assert "Given All other contrasts: of each case T1, T1ce, T2, FLAIR but for the one that is judged" in head
@@ -209,16 +209,17 @@ def test_one_case_has_no_interval_and_a_control_may_be_missing(tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_an_empty_region_is_said_to_have_no_value_and_flagged(tmp_path):
+@pytest.mark.parametrize(("more", "flag"), [(set(), "no tumour"), ({"ring", "healthy"}, "no segmentation")])
+def test_an_empty_region_is_said_to_have_no_value_and_flagged(tmp_path, more, flag):
     drawn = drawn_report.draw(CASES)
-    gone = {"tumour", "core", "enhancing"}
+    gone = {"tumour", "core", "enhancing"} | more
     drawn.rows = [
         replace(row, values=dict.fromkeys(row.values)) if row.region in gone and row.case != "Case_1" else row
         for row in drawn.rows
     ]
     text = drawn.write(tmp_path)
     assert "tumour synthetic 1 24.10 no interval" in section(text, "summary")
-    assert re.search(r"Case_0 24\.00 – .*? no tumour Case_1 24\.10 24\.10", section(text, "cases"))
+    assert re.search(rf"Case_0 24\.00 – .*? {flag} Case_1 24\.10 24\.10", section(text, "cases"))
 
 
 @pytest.mark.usefixtures("undrawn")

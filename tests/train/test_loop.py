@@ -21,7 +21,7 @@ from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.recipes import Recipe
 from polycontrast.systems.base import OptimiserConfig, System
-from polycontrast.train import loop
+from polycontrast.train import checkpoint, loop
 from polycontrast.train.distributed import Ranks
 from polycontrast.train.log import Log
 from polycontrast.train.loop import Trainer, others_frozen, train
@@ -234,6 +234,51 @@ def test_a_run_is_resumed_with_its_own_recipe_and_cases_only(run: Path, entries:
     with pytest.raises(UserError, match=f"started with {other}") as caught:
         train(recipe, cases, run, resume=True, progress=False)
     assert caught.value.path == run / "config.json"
+
+
+def test_what_is_other_in_a_recipe_is_named_and_the_place_of_its_pretrained_model_is_not(
+    run: Path, entries: list[Entry], tmp_path: Path
+) -> None:
+    recipe = tiny.recipe(preview_every=16, seed=7)
+    with pytest.raises(UserError, match=r"train\.seed was 0, is 7"):
+        train(recipe, entries, run, resume=True, progress=False)
+    shutil.copytree(run, tmp_path / "copy")
+    told = json.loads((tmp_path / "copy" / "config.json").read_text(encoding="utf-8"))
+    told["recipe"]["train"]["pretrained"] = "elsewhere"
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(told))
+    again = tiny.recipe(preview_every=16, pretrained="./elsewhere")
+    assert train(again, entries, tmp_path / "copy", resume=True, progress=False) == tmp_path / "copy"
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_none(
+    run: Path, entries: list[Entry], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.copy(run / "config.json", tmp_path / "run")
+    train(tiny.recipe(preview_every=16, seed=1), entries[1:], tmp_path / "run", progress=False)
+    told = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert told["cases"] == [entry.id for entry in entries[1:]]
+    with pytest.raises(UserError, match="there is a run already"):
+        train(tiny.recipe(preview_every=16), entries, tmp_path / "run", progress=False)
+
+
+def test_a_folder_that_describes_no_run_is_not_resumed(entries: list[Entry], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="not a run's configuration"):
+        train(tiny.recipe(), entries, tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.skipif(checkpoint.fcntl is None, reason="this system has no locks of files")
+def test_two_trainings_do_not_write_into_one_folder(entries: list[Entry], tmp_path: Path) -> None:
+    with (
+        checkpoint.alone(tmp_path / "run"),
+        pytest.raises(UserError, match="another training is writing into this folder") as caught,
+    ):
+        train(tiny.recipe(), entries, tmp_path / "run", progress=False)
+    assert caught.value.path == tmp_path / "run"
+    assert not list((tmp_path / "run").iterdir())
+    with checkpoint.alone(tmp_path / "run"):
+        pass  # the one before has let go
 
 
 def test_a_run_folder_that_cannot_be_made_is_told(entries: list[Entry], tmp_path: Path) -> None:

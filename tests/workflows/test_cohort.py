@@ -79,6 +79,18 @@ def test_flawed_cases_of_the_role_are_set_apart_where_that_is_asked_for(flawed: 
         assert all("two files for T1" in reason for reason in told.values())
 
 
+def test_cases_that_have_nothing_of_what_is_asked_for_are_told_and_left_out(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.draw_case(tmp_path / "cohort", "Tiny_0")
+    tiny.draw_case(tmp_path / "cohort", "Other", t1=None, t2=None)
+    found = cached_cases(tmp_path / "cohort", None, "gan", ("T1", "T2"), cache)
+    assert [entry.id for entry in found] == ["Tiny_0"]
+    assert "left out, for they have none of T1, T2: Other" in capsys.readouterr().err
+    with pytest.raises(UserError, match="has none of PD"):
+        cached_cases(tmp_path / "cohort", None, "gan", ("PD",), cache)
+
+
 def test_entries_are_those_of_the_role(cohort: Path, cache: Path, tmp_path: Path) -> None:
     file = split(tmp_path, {"gan": ["Tiny_3", "Tiny_1"]})
     entries = cached_cases(cohort, file, "gan", ("T1", "T2"), cache)

@@ -299,11 +299,24 @@ def test_a_system_that_fails_is_told_and_the_others_go_on(setting: Setting, cach
     assert "* wild: training stopped" in (tmp_path / "compare.md").read_text(encoding="utf-8")
 
 
+def test_the_best_system_is_one_of_those_that_were_judged_on_all_patients() -> None:
+    def stats(n: int, mean: float | str) -> dict[str, Any]:
+        return {"n": n, "mean": mean}
+
+    found = {"whole": stats(10, 20.0), "other": stats(10, 19.0), "failed on nine": stats(1, 21.0)}
+    assert scoreboard._best(found, {"higher_is_better": True}) == "whole"
+    assert scoreboard._best(found, {"higher_is_better": False}) == "other"
+    assert scoreboard._best({**found, "perfect": stats(10, "inf")}, {"higher_is_better": True}) == "perfect"
+
+
 @pytest.mark.parametrize(
     ("name", "system", "words"),
     [
         ("../out", "unet_small", "cannot be called"),
-        ("real", "unet_small", "cannot be called"),
+        *(
+            (name, "unet_small", "cannot be called")
+            for name in ("real", "copy", "constant", "synthetic", "zero-filled")
+        ),
         ("pix2pix", "pix2pix", "learns from photographs"),
         ("stargan", "stargan_two", "several cohorts"),
     ],

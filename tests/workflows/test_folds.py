@@ -80,7 +80,8 @@ def fold(out: Path, number: int, psnr: dict[str, dict[str, float]], **changed: A
             for case, value in by_case.items()
             for region in POLYCONTRAST.regions
         ]
-        facts = {"have": ["T2"], "want": ["T1"], "role": "test", "cases": len(cases), "judged": cases}
+        facts = {"have": ["T2"], "want": ["T1"], "dropped": False, "role": "test"}
+        facts |= {"cases": len(cases), "judged": cases}
         summary = tables.summarise_rows(rows, [], facts | {"mean_image": mean_image})
         folder = out / f"fold_{number}" / name / "evaluation"
         tables.write(folder, rows, [], summary)

@@ -72,6 +72,19 @@ def test_a_set_that_was_stopped_goes_on(
     assert runs.members(out) == ("t2_to_t1", "t2_to_t1ce")
 
 
+def test_nothing_is_trained_of_a_set_of_which_a_run_is_there_or_lacks_its_cases(
+    train: Train, entries: list[Entry], tmp_path: Path
+) -> None:
+    models.make_run(tmp_path / "a" / "t2_to_t1ce", tiny.pairwise(want="T1ce"))
+    with pytest.raises(UserError, match="there is a run already"):
+        train(tiny.pairwise(), tmp_path / "a", want=("T1", "T1ce"))
+    assert not (tmp_path / "a" / "t2_to_t1").exists()
+    some = [replace(entry, contrasts=("T1", "T2")) for entry in entries]
+    with pytest.raises(UserError, match="0 cases have all of T2, T1ce"):
+        training.train_ways(tiny.pairwise(), lambda _: some, tmp_path / "b", want=("T1", "T1ce"), progress=False)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_set_whose_first_run_was_stopped_is_a_set(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +134,8 @@ def test_nothing_is_trained_if_one_of_the_runs_cannot_be_built(train: Train, tmp
 
 
 def test_the_first_rank_alone_lists_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "train", lambda *_, **__: None)
+    for name in ("train", "open_dataset"):
+        monkeypatch.setattr(training, name, lambda *_, **__: None)
     for rank in (1, 0):
         monkeypatch.setattr("polycontrast.train.distributed.start", lambda _, rank=rank: Ranks(rank, 2))
         training.train_ways(tiny.pairwise(), lambda _: [], tmp_path, want=("T1", "T1ce"))

@@ -52,6 +52,8 @@ def run(
         raise UserError("give either --split or --folds", hint="--folds 5 makes its own splits and keeps them below -o")
     if segmenter is not None and not downstream:
         raise UserError("--segmenter is of use with --downstream alone", hint="add --downstream, or leave it out")
+    if images is not None and not systems:
+        raise UserError("--images is of use with --systems alone", hint="what --runs names is trained already")
     trained = [name.strip() for name in systems.split(",") if name.strip()]
     entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in trained}
     for text in runs or ():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from polycontrast.metrics.evaluate import Evaluation
     from polycontrast.workflows.brasyn import Drawn
 
-ROLE, TRAIN_ROLE, HAVE = "test", "train", "t2"  # where nothing else is asked for
+ROLE, TRAIN_ROLE = "test", "train"  # where nothing else is asked for
 NEEDS = (  # an option, and that without which it would do nothing
     ("--segmenter", "--downstream"), ("--train-role", "--downstream"), ("--role", "--split"), ("--fit-role", "--split"),
     ("--fit-role", "-i"), ("--protocol", "-i"),
@@ -25,7 +25,8 @@ def run(
     synthetic: Annotated[Path | None, typer.Option("-i", "--input", help="Folder that holds *_synth.nii.gz.")] = None,
     want: Annotated[str | None, typer.Option(help="Contrasts judged; those found by default.")] = None,
     have: Annotated[
-        str | None, typer.Option(help="What the system was given, t2 by default; the first is the control 'copy'.")
+        str | None,
+        typer.Option(help="What the system was given: as sidecars say, else t2. The first is the control 'copy'."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of roles; without it every case is judged.")] = None,
     role: Annotated[str | None, typer.Option(help="The role that is judged; test by default.")] = None,
@@ -51,9 +52,9 @@ def run(
     """Every measure per volume and region, by protocols of a name, with controls, intervals, tests and a report."""
     from polycontrast.cli.command import command
     from polycontrast.cli.names import names
-    from polycontrast.contrasts import DEFAULT
-    from polycontrast.metrics.evaluate import FIT_ROLE, JUDGED, contrasts_in, evaluate
+    from polycontrast.metrics.evaluate import FIT_ROLE, JUDGED, evaluate
     from polycontrast.metrics.measures import require_packages
+    from polycontrast.metrics.synthetic import contrasts_in, given_to
     from polycontrast.workflows.brasyn import draw
     from polycontrast.workflows.cohort import check_apart
 
@@ -64,7 +65,7 @@ def run(
     })  # fmt: skip
     require_packages(downstream=downstream)
     tell: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: typer.echo(text, err=True))
-    role, fit_role, given, wanted = role or ROLE, fit_role or FIT_ROLE, names(have or HAVE) or (), names(want)
+    role, fit_role, given, wanted = role or ROLE, fit_role or FIT_ROLE, names(have), names(want)
     drawn = draw(data, split, role) if drop else None
     if synthetic is None:
         assert drawn is not None  # or `_check` would have ended it
@@ -75,24 +76,27 @@ def run(
     segmenters = None
     if downstream:
         folder, contrasts = segmenter or out / "segmenter", wanted or contrasts_in(synthetic)
+        given = given_to(synthetic, given, contrasts)
         segmenters = _segmenters(folder, data, split, role, train_role or TRAIN_ROLE, given, contrasts, tell)
     asked = [name.strip() for name in protocol.split(",")] if protocol else []
     result = evaluate(
         synthetic, data, out, want=drawn.contrasts if drawn else wanted, split=split, role=role,
-        have=DEFAULT if drawn else given, fit_role=fit_role, protocols=("polycontrast", *asked) if asked else JUDGED,
+        have=given, fit_role=fit_role, protocols=("polycontrast", *asked) if asked else JUDGED,
         drops=drawn.drops if drawn else None, segmenters=segmenters, command=command(),
         notify=lambda case: tell(f"judging {case}"),
     )  # fmt: skip
     if drawn is not None:
         _submit(drawn, synthetic, out)
-    _end(result)
+    _end(result, quiet)
 
 
-def _end(result: "Evaluation") -> None:
+def _end(result: "Evaluation", quiet: bool) -> None:
+    """Print what comes before the first section of summary.md, its main table, and where the rest is."""
     from polycontrast.errors import EXIT_SOME_FAILED
 
     out = result.out
-    typer.echo((out / "summary.md").read_text(encoding="utf-8"))
+    if not quiet:
+        typer.echo((out / "summary.md").read_text(encoding="utf-8").partition("\n## ")[0])
     typer.echo(f"the report: {out / 'report.html'}; tables and pictures beside it")
     if result.failures:
         typer.echo(f"{len(result.failures)} could not be judged: {out / 'failures.csv'}", err=True)

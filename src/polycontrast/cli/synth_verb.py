@@ -68,7 +68,7 @@ def run(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda[:N] or mps.")] = "auto",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and flags.")] = False,
 ) -> None:
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
     from polycontrast.cli.names import names
@@ -78,6 +78,7 @@ def run(
     from polycontrast.infer.cohort import run_cohort
     from polycontrast.infer.options import Options
     from polycontrast.infer.sets import load
+    from polycontrast.io.files import check_folder
 
     keep_memory()
     named = {"T1": t1, "T1ce": t1ce, "T2": t2, "FLAIR": flair}
@@ -99,6 +100,7 @@ def run(
     if chosen:
         cases = [replace(one, contrasts={c: f for c, f in one.contrasts.items() if c in used}) for one in cases]
 
+    check_folder(out)
     number = len(cases) + len(flawed)
     several = number > 1 or shard != "0/1"
     notify = partial(_tell, quiet=quiet, several=several)
@@ -151,11 +153,18 @@ def _tell(result: "Done | tuple[str, UserError]", quiet: bool, several: bool) ->
     if isinstance(result, tuple):
         if several:  # a single one's failure ends the command, and is told there
             typer.echo(f"{result[0]}: FAILED: {result[1]}", err=True)
-    elif not quiet:
-        what = f"made {', '.join(result.made)}" if result.made else "there already"
-        if not (result.made or result.skipped):
-            what = "nothing made, for it has every contrast (--have or --want make some of the others)"
-        typer.echo(f"{result.case}: {what}: {result.folder}{''.join(f' [{flag}]' for flag in result.flags)}")
+        return
+    flags = "".join(f" [{flag}]" for flag in result.flags)
+    if quiet:
+        if flags:
+            typer.echo(f"{result.case}:{flags}", err=True)
+        return
+    what = f"made {', '.join(result.made)}" if result.made else "there already"
+    if result.made or result.skipped:
+        typer.echo(f"{result.case}: {what}: {result.folder}{flags}")
+    else:
+        what = "nothing made, for it has every contrast (--have or --want make some of the others)"
+        typer.echo(f"{result.case}: {what}")
 
 
 def _conclude(failed: "list[tuple[str, UserError]]", number: int, file: Path, several: bool) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +48,9 @@ def run(
         int | None, typer.Option(min=1, help="Length of a run in images seen; schedule and pre-training scale.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per step over all ranks.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of initialisation, order and draws.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of initialisation, order and draws.")
+    ] = None,
     role: Annotated[
         str | None, typer.Option(help="The roles trained on, as gan or gan,train; the recipe decides if absent.")
     ] = None,
@@ -84,7 +86,7 @@ def run(
     def source(one: "Recipe") -> "Source":
         if photographs:
             return _photographs(one, data, bool(split or role or cache))
-        return _source(one, data, split or (), cache, quiet)
+        return _source(one, data, split or (), role, cache, quiet)
 
     if not (photographs or quiet or os.environ.get("RANK", "0") != "0"):  # of torchrun's processes the first tells
         for folder in data:
@@ -104,8 +106,11 @@ def run(
     distributed.finish()
 
 
-def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache: Path | None, quiet: bool) -> "Source":
+def _source(
+    recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], role: str | None, cache: Path | None, quiet: bool
+) -> "Source":
     """Cached cases, or a list of them per cohort."""
+    from polycontrast.data.split import check_together
     from polycontrast.errors import UserError
     from polycontrast.workflows.cohort import cached_cases
 
@@ -115,10 +120,13 @@ def _source(recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], cache
             f"{recipe.name} learns from {len(cohorts)} cohort{'s' * (len(cohorts) > 1)}, found {len(data)} --data",
             hint=" and ".join(f"one with {', '.join(names)}" for names in cohorts),
         )
+    if role and not split:
+        raise UserError("--role is a role of --split", hint="give each --data its split file, or leave --role out")
     if split and len(split) != len(data):
         raise UserError(
             f"{len(data)} --data and {len(split)} --split", hint="give each cohort its split file, in order"
         )
+    check_together(split, recipe.train.role)
     files = [*split, *[None] * (len(data) - len(split))]
     found = [
         cached_cases(folder, file, recipe.train.role, names, cache, quiet=quiet)
@@ -157,26 +165,20 @@ def _override(
     precision: str | None,
     device: "torch.device",
 ) -> "Recipe":
+    from polycontrast.data.configs import PatchConfig
     from polycontrast.errors import UserError
     from polycontrast.precision import has_bfloat16
     from polycontrast.recipes.base import BFLOAT16
 
-    train = recipe.train
-    if images is not None:
-        train = replace(train, images=images)
-    if batch is not None:
-        train = replace(train, batch=batch)
-    if seed is not None:
-        train = replace(train, seed=seed)
-    if role is not None:
-        train = replace(train, role=role)
-    if pretrained is not None:
-        train = replace(train, pretrained=pretrained)
     if precision not in (None, "bfloat16", "float32"):
         raise UserError(f"unknown precision {precision!r}", hint="bfloat16 or float32")
     if precision == "bfloat16" and not has_bfloat16(device):
         raise UserError(f"{device} only imitates bfloat16, ten times slower or more", hint="leave --precision out")
-    if precision is not None:
-        players = BFLOAT16 if precision == "bfloat16" else ()
-        train = replace(train, bfloat16=players)
-    return replace(recipe, train=train)
+    if precision == "bfloat16" and device.type == "cpu" and isinstance(recipe.data, PatchConfig):
+        found = f"torch's bfloat16 gradients of 3-D convolutions are wrong on a CPU, and {recipe.name} is in 3-D"
+        raise UserError(found, hint="leave --precision out")
+    players = None if precision is None else BFLOAT16 if precision == "bfloat16" else ()
+    given: dict[str, Any] = {
+        "images": images, "batch": batch, "seed": seed, "role": role, "pretrained": pretrained, "bfloat16": players,
+    }  # fmt: skip
+    return replace(recipe, train=replace(recipe.train, **{k: v for k, v in given.items() if v is not None}))

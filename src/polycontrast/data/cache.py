@@ -2,7 +2,8 @@
 
 An entry is a folder: `images.npy` [Z, C, X, Y] float16 in normalised units, cropped to the brain, `mask.npy` and
 `lesion.npy` [Z, X, Y], and `meta.json`. Its name is a hash of the files it came from and of how it was made, so a
-changed file or a changed rule makes a new entry. Entries are written aside and renamed: a killed build leaves none.
+changed file or a changed rule makes a new entry. Entries are written aside and renamed: a killed build leaves none,
+but perhaps a hidden folder.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from polycontrast.data.intensity import Intensity
 from polycontrast.errors import UserError
 from polycontrast.io import formats, labels
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.files import read_json, write_json
+from polycontrast.io.files import check_name, read_json, write_json
 from polycontrast.io.labels import REGIONS  # in this order bits 0, 1, 2 of lesion.npy
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Geometry
@@ -33,7 +34,7 @@ Part = slice | int | tuple[slice, ...]  # one index of the stored axes, or one f
 RULES = 2  # raise when what an entry holds, or how it is computed, changes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One cached case; the arrays stay on disk.
 
@@ -54,15 +55,22 @@ class Entry:
 
     def images(self, z: Part) -> NDArray[np.float16]:
         """Slices [..., C, X, Y] of the box in normalised units (or a part of them), read when asked for."""
-        return np.array(np.load(self.folder / "images.npy", mmap_mode="r")[z])
+        return self._read("images", z)
 
     def mask(self, z: Part) -> NDArray[np.bool_]:
-        return np.array(np.load(self.folder / "mask.npy", mmap_mode="r")[z])
+        return self._read("mask", z)
 
     def lesion(self, z: Part, region: str = "whole") -> NDArray[np.bool_]:
         """Where the region is, [..., X, Y]; all False where the case has no segmentation."""
-        bits = np.array(np.load(self.folder / "lesion.npy", mmap_mode="r")[z])
-        return (bits >> REGIONS.index(region) & 1).astype(bool)
+        return (self._read("lesion", z) >> REGIONS.index(region) & 1).astype(bool)
+
+    def _read(self, name: str, z: Part) -> NDArray[Any]:
+        try:
+            stored = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        except (OSError, EOFError, ValueError) as error:
+            hint = "remove this folder, which only keeps what was read once: it is made anew"
+            raise UserError(f"a cached case is damaged: {error}", hint=hint, path=self.folder) from None
+        return np.array(stored[z])
 
 
 def default_folder() -> Path:
@@ -83,6 +91,8 @@ def _entry(case: Case, contrasts: Sequence[str], folder: Path) -> Entry:
         )
     target = folder / f"{case.id}-{_key(case, has)}"
     if not (target / "meta.json").exists():
+        check_name(case.id)
+        shutil.rmtree(target, ignore_errors=True)  # an entry without it is damaged
         _build(case, has, target)
     return _load(target)
 
@@ -99,7 +109,7 @@ def _key(case: Case, contrasts: tuple[str, ...]) -> str:
 
 
 def _build(case: Case, contrasts: tuple[str, ...], target: Path) -> None:
-    volumes = {c: intensity.zero_background(formats.read(case.contrasts[c])) for c in contrasts}
+    volumes = {c: intensity.zero_background(formats.read_real(case.contrasts[c])) for c in contrasts}
     check_same_grid(volumes, case.contrasts[contrasts[0]].parent)
     geometry = volumes[contrasts[0]].geometry
     affine = geometry.affine

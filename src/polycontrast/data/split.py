@@ -23,6 +23,7 @@ _VISITS = (
 # Brats17_TCIA_425_1, Brats18_TCIA01_425_1 and BraTS19_TCIA01_425_1 are one visit. No id is used in both grades.
 _YEARS = re.compile(r"(?:[HL]GG_)?Brats1[789]_(.+)_\d", re.IGNORECASE)
 _SITE = re.compile(r"^TCIA\d\d(?=_)")
+APART = "who is judged must not be trained on"
 _GRADE = re.compile(r"^[HL]GG_")  # as io.layout puts it before an id that both grades use
 
 
@@ -124,8 +125,22 @@ def read_roles(file: Path) -> dict[str, list[str]]:
             if first != role:
                 which = f"case {case}" if case == other else f"one subject (visits {other} and {case})"
                 found = f"{which} has two roles, {first} and {role}"
-                raise UserError(found, hint="who is judged must not be trained on", path=file)
+                raise UserError(found, hint=APART, path=file)
+    for role, cases in roles.items():
+        if both := of_same_subjects(cases, (case for other, some in roles.items() if other != role for case in some)):
+            raise UserError(f"{both[0]} may be a patient of another role, too", hint=APART, path=file)
     return roles
+
+
+def check_together(files: Sequence[Path], role: str) -> None:
+    """UserError if a patient who is trained on by one cohort's split file has another role in another's."""
+    asked = parts(role)
+    read = [(file, read_roles(file)) for file in files]
+    trained = {case for _, roles in read for one in asked for case in roles.get(one, ())}
+    for file, roles in read:
+        others = [case for one, cases in roles.items() if one not in asked for case in cases]
+        if both := of_same_subjects(others, trained):
+            raise UserError(f"{both[0]} is trained on as a case of another cohort", hint=APART, path=file)
 
 
 def parts(role: str) -> list[str]:
@@ -134,7 +149,9 @@ def parts(role: str) -> list[str]:
 
 
 def with_role(roles: Mapping[str, list[str]], role: str, file: Path) -> list[str]:
-    """The cases that have this role; a UserError if there is none."""
-    if not roles.get(role):
-        raise UserError(f"no case has the role {role!r}", hint=f"roles in this file: {', '.join(roles)}", path=file)
-    return roles[role]
+    """The cases that have this role, or one of several as "gan,train"; a UserError for a role that none has."""
+    asked = parts(role)
+    if strange := [one for one in asked if not roles.get(one)]:
+        found = f"no case has the role {strange[0]!r}"
+        raise UserError(found, hint=f"roles in this file: {', '.join(roles)}", path=file)
+    return list(dict.fromkeys(case for one in asked for case in roles[one]))

@@ -6,11 +6,8 @@
 """
 
 import os
-import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -30,13 +27,11 @@ from polycontrast.infer.sets import Model
 from polycontrast.infer.synthesizer import INTERVAL, Synthesizer
 from polycontrast.io import formats, nifti
 from polycontrast.io.checks import check_same_grid
-from polycontrast.io.files import check_name, open_input, read_json, write_json
+from polycontrast.io.files import check_name, read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.io.volume import Volume
 
 _REPLACE = "--overwrite replaces it, or choose another -o"
-_OURS = re.compile(rb"SYNTHETIC .+ by polycontrast|% interval of SYNTHETIC ")  # how images and maps are described
-_TEXT = 540  # bytes of a file, decompressed, within which its description lies
 
 
 @dataclass(frozen=True)
@@ -228,14 +223,8 @@ def is_made(file: Path, sidecar: Path, origin: dict[str, Any]) -> bool:
 
 
 def _check_ours(file: Path) -> None:
-    """UserError if a file is there whose description, in a NIfTI header or a PNG, does not say that we made it."""
-    if not file.exists():
-        return
-    with open_input(file) as stored:
-        head = stored.read(4096)
-    with suppress(zlib.error):  # what is no gzip is looked at as it is
-        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _TEXT)
-    if not _OURS.search(head[:_TEXT]):
+    """UserError if a file is there whose description does not say that we made it."""
+    if file.exists() and not formats.is_ours(file):
         raise UserError("not made by polycontrast, or damaged", hint=_REPLACE, path=file)
 
 

@@ -9,9 +9,12 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from polycontrast.data import descriptors, grid, intensity
 from polycontrast.data.descriptors import APPEARANCE, SHAPE, Range, Sizes
 from polycontrast.data.intensity import Mask
+from polycontrast.io import formats
 from polycontrast.io.volume import Array, Volume
 
 Ranges = Mapping[str, Range]
@@ -19,6 +22,7 @@ Typical = Mapping[str, Ranges]
 
 THICK_MM = 3.0
 _MOST = {"volume_ml": 2200.0, "gap": 0.18, "thin": 0.08}  # of any brain; beyond it, a skull is there
+_HOT = 1.05  # of real images the SD is at most 1.02 times that without the 0.1 % at either end
 _HEAD_ML = 500.0  # what is less is no head, and all of it may be thin
 _CLEARLY = 4.0  # how much likelier, as a logarithm, another contrast must be before a mix-up is told
 _INVERTED = "inverted"
@@ -58,6 +62,8 @@ def _found(volume: Volume, contrast: str, typical: Typical) -> dict[str, str]:
     array, spacing = grid.to_canonical(usable.array, affine), grid.canonical_spacing(affine)
     mask, usual = intensity.brain_mask([array]), typical.get(contrast, {})
     found = {"thick": text} if (text := _thick(max(spacing), usual)) else {}
+    if volume.path is not None and formats.is_ours(volume.path):
+        found["synthetic"] = "this is a synthetic image of polycontrast under the name of a real one: use the real one"
     if usable is not volume:
         value = f"{volume.array[0, 0, 0]:.2g}"
         found[f"background {value}"] = f"the background is {value} everywhere, not 0: it was taken as 0; set it to 0"
@@ -70,6 +76,8 @@ def _found(volume: Volume, contrast: str, typical: Typical) -> dict[str, str]:
         return found | {"skull": text}
     if not usual:
         return found
+    if text := _hot(array[mask]):
+        return found | {f"hot voxels of {contrast}": text}
     if text := _shape(seen, mask, spacing, usual):
         return found | {"shape": text}
     if "thick" in found:  # thick slices blur the detail by which contrasts are told apart
@@ -100,6 +108,19 @@ def _skull(seen: Mapping[str, float], usual: Ranges) -> str:
         found = f"{seen['volume_ml']:.0f} ml, more than a brain's (up to {most['volume_ml']:.0f} ml)"
         return f"{found}: is the skull left on, or is it another body part? {_STRIP}"
     return ""
+
+
+def _hot(values: Array) -> str:
+    """Few voxels that change the scale of all others, of which the brain's SD is the measure."""
+    few = max(1, values.size // 1000)
+    low, high = (float(np.partition(values, at)[at]) for at in (few, -few - 1))
+    if values.std(dtype=np.float64) <= _HOT * np.clip(values, low, high).std(dtype=np.float64):
+        return ""
+    peak = values[np.argmax(np.abs(values))]
+    return (
+        f"a few voxels are far from all others (up to {peak:.4g}; 99.8 % lie from {low:.4g} to {high:.4g}) "
+        "and change the scale of the image: clip them"
+    )
 
 
 def _shape(seen: Mapping[str, float], mask: Mask, spacing: Sizes, usual: Ranges) -> str:

@@ -71,7 +71,7 @@ class Synthesizer:
         Raises UserError if it is not a model, if its weights are not its recipe's, or for options that would do nothing
         with it.
         """
-        device = torch.device(device or "cpu")
+        device = _device(device or "cpu")
         config, system, digest = load_system(model, device)
         if isinstance(config.recipe.data, PhotoConfig):
             raise UserError(
@@ -86,6 +86,8 @@ class Synthesizer:
 
         want: all that the model can make if None. UserError for an image that cannot be used (see `as_volume`).
         """
+        if not isinstance(images, Mapping):
+            raise UserError(f"images by contrast are expected, found {type(images).__name__}", 'give {"T2": image}')
         given = {canonical(name): as_volume(image) for name, image in images.items()}
         if len(given) < len(images):
             raise UserError(f"two images of one contrast: {', '.join(images)}", hint="give each contrast once")
@@ -166,3 +168,12 @@ def check_apart(given: Collection[str], have: Sequence[str], wanted: Sequence[st
     if usable and set(usable) <= set(wanted):
         hint = "name what is given with --have, and other contrasts with --want"
         raise UserError(f"both given and wanted: {', '.join(usable)}", hint)
+
+
+def _device(name: torch.device | str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"device {str(name)!r} is not there", hint="cpu, cuda, cuda:N or mps") from None
+    return device

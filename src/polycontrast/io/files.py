@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -76,6 +77,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is absent after success, and where it could not be made
             part.unlink()
+
+
+def check_folder(folder: Path) -> None:
+    """UserError if a folder, made if absent, cannot be written: to be told before hours of work, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        hint = _REMEDIES.get(error.errno or 0, _ELSEWHERE)
+        raise UserError(f"cannot write: {error.strerror}", hint=hint, path=folder) from error
 
 
 def write_json(path: Path, obj: Any) -> None:

@@ -1,6 +1,9 @@
 """Images of every kind we read, told by extension: NIfTI by ourselves, the rest through SimpleITK (an extra)."""
 
 import hashlib
+import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ from polycontrast.io import checks, files, itk, nifti
 from polycontrast.io.volume import Geometry, Volume
 
 EXTENSIONS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+_OURS = re.compile(rb"SYNTHETIC .+ by polycontrast|% interval of SYNTHETIC ")  # how images and maps are described
+_TEXT = 540  # bytes of a file, decompressed, within which its description lies
 
 
 def read(path: str | Path) -> Volume:
@@ -51,6 +56,26 @@ def sha256(path: Path) -> str:
     if held == [path]:
         return files.sha256(path)
     return hashlib.sha256("".join(map(files.sha256, held)).encode()).hexdigest()
+
+
+def read_real(path: Path) -> Volume:
+    """`read`, but a UserError for a synthetic image of ours under the name of a real one: nobody should learn from it
+    or be judged by it."""
+    if is_ours(path):
+        hint = "take it out of this folder: synthetic images are known by their names, <case>_<contrast>_synth.nii.gz"
+        raise UserError("a synthetic image, where a real one is expected", hint=hint, path=path)
+    return read(path)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the description in a NIfTI's or PNG's header says that polycontrast made it."""
+    if path.is_dir():
+        return False
+    with files.open_input(path) as stored:
+        head = stored.read(4096)
+    with suppress(zlib.error):  # what is no gzip is looked at as it is
+        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, _TEXT)
+    return _OURS.search(head[:_TEXT]) is not None
 
 
 def is_image(path: Path) -> bool:

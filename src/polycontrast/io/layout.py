@@ -51,7 +51,7 @@ def find_cases(
     if not source.is_dir():
         found = "a file" if source.exists() else "nothing"
         raise UserError(f"expected a folder or a CSV, found {found}", hint="check the path", path=source)
-    paths = [path for path in _images(source) if not PASSED_OVER.search(stem(path))]
+    paths = [path for path in images_below(source) if not PASSED_OVER.search(stem(path))]
     named = {path: identify(path) for path in paths}
     known = [image for image in named.values() if image and not _is_derived(image, source)]
     untold = [path for path, image in named.items() if not image]
@@ -84,8 +84,8 @@ def check_id(id: str, where: str, path: Path) -> None:
         raise UserError(f"{where}{id!r} cannot be a case's id", hint=hint, path=path)
 
 
-def _images(source: Path) -> Iterator[Path]:
-    """The image files below a folder in the order of their names; nothing hidden."""
+def images_below(source: Path) -> Iterator[Path]:
+    """The image files below a folder in the order of their names, links followed; nothing hidden."""
     for folder, subfolders, names in os.walk(
         source, onerror=_refuse, followlinks=True
     ):  # MAX_DEPTH ends a loop of links

@@ -5,7 +5,7 @@ everywhere. Each is in normalised units, with 0 outside the brain.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,23 +23,26 @@ from polycontrast.metrics.reference import Real, check_images, load, same_grid
 from polycontrast.metrics.threads import one_blas_thread
 
 CONTROLS = ("copy", "mean image", "constant")
+NOTE = "voxels of a judged brain that no averaged brain covers, and cases on another grid, get 0.5"
 
 
 @dataclass(frozen=True, eq=False)
 class MeanImage:
     """The mean of the fitting cases per contrast, on the grid that most of them share; 0.5 where none has brain.
 
-    used: the cases averaged. left_out: case -> why it is not among them.
+    means: of the contrasts that any of them has; counts: of how many. used: the cases averaged. left_out: case -> why
+    it is not among them.
     """
 
     geometry: Geometry
     means: dict[str, Array]
+    counts: dict[str, int]
     used: tuple[str, ...]
     left_out: dict[str, str]
 
     def predict(self, contrast: str, real: Real) -> Array:
         """The mean image inside this case's brain; the constant if the case is on another grid."""
-        if contrast not in self.means or not same_grid(self.geometry, real.geometry):
+        if not same_grid(self.geometry, real.geometry):
             return constant(real.brain)
         return np.where(real.brain, self.means[contrast], np.float32(0))
 
@@ -52,7 +55,7 @@ def constant(brain: Mask) -> Array:
 def predictions(contrast: str, real: Real, mean_image: MeanImage | None) -> dict[str, Array]:
     """The controls that this case allows, by name."""
     found = {"constant": constant(real.brain)}
-    if mean_image is not None:
+    if mean_image is not None and contrast in mean_image.means:
         found["mean image"] = mean_image.predict(contrast, real)
     if real.given is not None:
         found["copy"] = real.given
@@ -99,18 +102,27 @@ def fit(cases: Sequence[Case], contrasts: Sequence[str]) -> Fitted:
     means = {c: np.where(counts[c] > 0, sums[c] / np.maximum(counts[c], 1), MEAN).astype(np.float32) for c in sums}
     models = {c: niqe.fit(rows, f"{len(rows)} cases") for c, rows in patches.items()}
     known = {c: model for c, model in models.items() if model is not None}
-    return Fitted(MeanImage(geometry, means, tuple(used), left_out), known)
+    numbers = {contrast: len(patches[contrast]) for contrast in means}
+    return Fitted(MeanImage(geometry, means, numbers, tuple(used), left_out), known)
 
 
-def describe(mean_image: MeanImage | None, off_grid: Sequence[str]) -> dict[str, Any]:
-    """What the mean image was made of, for the summary. off_grid: judged cases for which it fell back to 0.5."""
+def describe(
+    mean_image: MeanImage | None, role: str | None, missing: Mapping[str, str], off_grid: Sequence[str]
+) -> dict[str, Any]:
+    """What the mean image was made of, for the summary. role: of the fitting cases, if one was named. missing: those of
+    them that are not there, and why. off_grid: judged cases for which it fell back to 0.5."""
     if mean_image is None:
-        return {"cases": 0, "note": "no readable case in the fitting role: this control is not in the table"}
+        why = "no role of a split file says of which" if role is None else "no readable case in the fitting role"
+        note = f"{why}: this control is not in the table"
+        return {"role": role, "cases": 0, "left_out": dict(missing), "constant_instead": [], "note": note}
+    number = len(mean_image.used)
+    fewer = [f"of {contrast} {n}" for contrast, n in mean_image.counts.items() if n < number]
     return {
-        "cases": len(mean_image.used),
-        "left_out": mean_image.left_out,
+        "role": role,
+        "cases": number,
+        "left_out": {**missing, **mean_image.left_out},
         "constant_instead": list(off_grid),
-        "note": "voxels of a judged brain that no averaged brain covers, and cases on another grid, get 0.5",
+        "note": "; ".join([*fewer, NOTE]),
     }
 
 

@@ -32,7 +32,7 @@ from polycontrast.metrics.reference import Real, Spacing
 from polycontrast.metrics.segmenter import Notify, Segmenter, SegmenterConfig, opened, truth
 from polycontrast.metrics.tables import of_others, plain, write_csv
 
-REAL, SYNTHETIC, ZERO = "real", "synthetic", "zero-filled"  # beside "<given> only"
+FIXED = REAL, SYNTHETIC, ZERO = "real", "synthetic", "zero-filled"  # beside "<given> only"
 FILE = "downstream.csv"
 KEYS = ("case", "input", "region")
 UNITS = {"dice": "", "hd95": "mm", "slice_dice": "", "false_positive": "ml", "volume": "ml", "true_volume": "ml"}

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polycontrast.contrasts import canonical_set, find, slug
-from polycontrast.data.split import parts, read_roles, with_role
+from polycontrast.contrasts import DEFAULT, canonical_set, slug
+from polycontrast.data.split import read_roles, with_role
 from polycontrast.errors import UserError
-from polycontrast.io.files import write_json
+from polycontrast.io.files import check_folder, write_json
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.io.volume import Array
 from polycontrast.metrics import controls, gallery, looks, report, tables
@@ -23,6 +23,7 @@ from polycontrast.metrics.looks import Look
 from polycontrast.metrics.measures import require_packages
 from polycontrast.metrics.protocols import PROTOCOLS, Protocol, Values
 from polycontrast.metrics.reference import (
+    BRAIN,
     COPY,
     SEGMENTATION,
     Real,
@@ -32,13 +33,13 @@ from polycontrast.metrics.reference import (
     reference,
     same_grid,
 )
+from polycontrast.metrics.synthetic import contrasts_in, finder, given_to
 from polycontrast.metrics.tables import NIQE_MODELS, SUMMARY, SYSTEM, Failure, Row
 from polycontrast.metrics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome, Segmenters
 
-SUFFIX = "_synth.nii.gz"
 DOWNSTREAM = "downstream"  # its place among the failures of a case
 FIT_ROLE = "gan"  # the mean image and the NIQE models are made of these cases, unless told otherwise
 JUDGED = ("polycontrast", "brasyn")  # the honest protocol, and the one that rescales each image by itself
@@ -109,7 +110,7 @@ def evaluate(
     want: Sequence[str] | None = None,
     split: Path | None = None,
     role: str = "test",
-    have: Sequence[str] = ("T2",),
+    have: Sequence[str] | None = None,
     fit_role: str = FIT_ROLE,
     protocols: Sequence[str] = JUDGED,
     drops: Mapping[str, str] | None = None,
@@ -122,20 +123,21 @@ def evaluate(
 
     want: the contrasts judged; those found in `synthetic` if None. split: a JSON file {role: [case, ...]}; cases of
     `role` are judged and those of `fit_role` make the mean image and the NIQE models; without it every case is judged
-    and these are left out. have: what the system was given; the first is the control *copy*. protocols: by which names
-    of `PROTOCOLS`. drops: case -> the one contrast that is judged of it (BraSyn). segmenters: judge by segmentation too
-    (metrics/downstream.py). known: what another system's evaluation has found already. command: told in the report.
-    notify: called with each case's id.
+    and these are left out. have: what the system was given, what the sidecars say or T2 if None; the first is the
+    control *copy*. protocols: by which names of `PROTOCOLS`. drops: case -> the one contrast that is judged of it, made
+    from all others (BraSyn; instead of have). segmenters: judge by segmentation too (metrics/downstream.py). known:
+    what another system's evaluation has found already. command: told in the report. notify: called with each case's id.
 
     Writes `cases.csv`, `failures.csv` if any, `summary.md`, `report.html` with its charts and mosaics as files and,
     last of all, `summary.json` into `out`, in place of an earlier evaluation's. Raises UserError if there is nothing to
-    judge, or nothing given.
+    judge, or nothing given, or something else than the sidecars say, or if `out` cannot be written.
     """
     require_packages()
+    synthetic, data, out = Path(synthetic), Path(data), Path(out)  # a string will do
     by_name, find_volume, known = chosen(protocols), finder(synthetic), known or Known()
     contrasts = canonical_set(want) if want else contrasts_in(synthetic)
-    if not (given := canonical_set(have)):
-        raise UserError("no given contrast is named", hint="name what the system was given, such as t2")
+    given = DEFAULT if drops is not None else given_to(synthetic, have, contrasts)
+    check_folder(out)
     flawed: dict[str, str] = {}
     cases = {case.id: case for case in find_cases(data, flawed)}
     judged, fitting = roles_of(split, role, fit_role) if split else (sorted({*cases, *flawed}), [])
@@ -143,6 +145,7 @@ def evaluate(
         judged = [case for case in judged if case in drops]
     wanted = {case: contrasts if drops is None else (drops[case],) for case in judged}
     fitted = known.fitted or controls.fit([cases[i] for i in fitting if i in cases], contrasts)
+    missing = {case: flawed.get(case, "not in the data") for case in fitting if case not in cases}
     plan = _Plan(cases, flawed, find_volume, given, wanted, by_name, fitted, segmenters, known)
     found = _Found()
     with one_blas_thread():
@@ -150,9 +153,9 @@ def evaluate(
             notify(case_id)
             _judge_case(case_id, plan, found)
     facts = {
-        "have": given, "want": contrasts, "role": role if split else "every case", "cases": len(judged),
-        "judged": judged, "fitted": fitting,
-        "mean_image": {"role": fit_role if split else None} | controls.describe(fitted.mean_image, found.off_grid),
+        "have": given, "want": contrasts, "dropped": drops is not None, "role": role if split else "every case",
+        "cases": len(judged), "judged": judged, "fitted": fitting,
+        "mean_image": controls.describe(fitted.mean_image, fit_role if split else None, missing, found.off_grid),
         "niqe_mr": {contrast: model.about for contrast, model in fitted.niqe.items()},
     }  # fmt: skip
     summary = _write(out, plan, found, facts, command)
@@ -208,27 +211,8 @@ def chosen(names: Sequence[str]) -> tuple[Protocol, ...]:
 def roles_of(split: Path, role: str, fit_role: str = FIT_ROLE) -> tuple[list[str], list[str]]:
     """The cases that are judged and those that the mean image is made of. Only of the usual role there may be none."""
     roles = read_roles(split)
-    judged = with_role(roles, role, split)
-    if fit_role == FIT_ROLE:
-        return judged, roles.get(fit_role, [])
-    return judged, [case for one in parts(fit_role) for case in with_role(roles, one, split)]
-
-
-def finder(synthetic: Path) -> Callable[[str, str], Path]:
-    """(case, contrast) -> the one volume of that name anywhere below a folder; it raises UserError if that is none, or
-    several."""
-    files = _synthetic_files(synthetic)
-
-    def find_volume(case_id: str, contrast: str) -> Path:
-        name = f"{case_id}_{slug(contrast)}{SUFFIX}"
-        found = files.get(name, [])
-        if len(found) != 1:
-            what = "no prediction" if not found else f"{len(found)} predictions"
-            hint = "keep one of them" if found else "run `polycontrast synth` again"
-            raise UserError(f"{what}: {name} is expected once", hint=hint, path=synthetic)
-        return found[0]
-
-    return find_volume
+    fitting = roles.get(fit_role, []) if fit_role == FIT_ROLE else with_role(roles, fit_role, split)
+    return with_role(roles, role, split), fitting
 
 
 def _judge_case(case_id: str, plan: _Plan, found: _Found) -> None:
@@ -238,7 +222,7 @@ def _judge_case(case_id: str, plan: _Plan, found: _Found) -> None:
     except UserError as error:
         found.failures += [_failure(case_id, contrast, error) for contrast in wanted]
         return
-    for part in (SEGMENTATION, COPY):  # the contrasts can be judged all the same
+    for part in (SEGMENTATION, COPY, BRAIN):  # the contrasts can be judged all the same
         if part in real.flaws:
             found.failures.append(Failure(case_id, part, real.flaws[part]))
     mean_image = plan.fitted.mean_image
@@ -302,24 +286,6 @@ def _load(plan: _Plan, case_id: str) -> Real:
     if case_id not in plan.cases:
         raise UserError("no truth: the case is in the split file but not in the data")
     return load(plan.cases[case_id], _given(plan, case_id))
-
-
-def _synthetic_files(folder: Path) -> dict[str, list[Path]]:
-    """Every synthetic volume below the folder, by file name."""
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        files.setdefault(path.name, []).append(path)
-    if not files:
-        hint = "run `polycontrast synth` first, with --have where cases have every contrast"
-        raise UserError(f"no file named <case>_<contrast>{SUFFIX}", hint, folder)
-    return files
-
-
-def contrasts_in(synthetic: Path) -> tuple[str, ...]:
-    """The contrasts of the synthetic volumes below a folder, sorted; a UserError if there is none."""
-    files = _synthetic_files(synthetic)
-    names = {find(name.removesuffix(SUFFIX).rpartition("_")[2]) for name in files}
-    return tuple(sorted(name for name in names if name))
 
 
 def _failure(case_id: str, contrast: str, error: UserError) -> Failure:

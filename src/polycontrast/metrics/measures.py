@@ -125,8 +125,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure as tables know it. unit: "" for a pure number; of: its value for a pair of images in a region;
-    reference: whether it compares with the truth, or looks at the image alone."""
+    """A measure as tables know it. unit: "" for a pure number, or normalised units; of: its value for a pair of images
+    in a region; reference: whether it compares with the truth, or looks at the image alone."""
 
     unit: str
     higher_is_better: bool
@@ -136,7 +136,7 @@ class Metric:
 
 def _nmi(pair: Pair, mask: Mask) -> float | None:
     """Not of the whole volume, most of which is background: it would tell how large the brain is."""
-    return None if mask.all() else nmi(pair.truth, pair.image, mask)
+    return None if mask.all() and mask is not pair.brain else nmi(pair.truth, pair.image, mask)
 
 
 def _ms_ssim(pair: Pair) -> float | None:

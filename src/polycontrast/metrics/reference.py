@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from polycontrast.metrics.niqe import NiqeModel
 
 PERCENTILES = (0.5, 99.5)
-SEGMENTATION, COPY = "segmentation", "copy"  # their places among the flaws of a case
+SEGMENTATION, COPY, BRAIN = "segmentation", "copy", "brain"  # their places among the flaws of a case
 HUGE = 1e6  # normalised units: beyond any image, and within what float32 can square
+FAR = 10.0  # normalised units, 38 SD from the brain's mean: no brain's median
 Spacing = tuple[float, float, float]
 
 
@@ -73,13 +74,15 @@ def load(case: Case, given: str = "") -> Real:
     """
     check_images(case)
     with ThreadPoolExecutor(2) as pool:  # unpacking is most of it, and releases Python's lock
-        stored = pool.map(formats.read, case.contrasts.values())
+        stored = pool.map(formats.read_real, case.contrasts.values())
         volumes = dict(zip(case.contrasts, map(intensity.zero_background, stored), strict=True))
     check_same_grid(volumes)
     geometry = next(iter(volumes.values())).geometry
     raw = {name: _canonical(volume.array, geometry) for name, volume in volumes.items()}
     brain = intensity.brain_mask(list(raw.values()))
     intensities, flaws = {}, {}
+    if full := [name for name, array in raw.items() if intensity.edges_other(array) > intensity.FEW]:
+        flaws[BRAIN] = f"the background of {', '.join(full)} is not 0 and counts as brain: strip the skull"
     for name, array in raw.items():
         try:
             intensities[name] = intensity.fit(array, brain)
@@ -165,10 +168,14 @@ def reference(real: Real, contrast: str, niqe: "NiqeModel | None" = None) -> Ref
 
 
 def read_prediction(path: Path, real: Real) -> Array:
-    """A synthetic volume as it was written. Raises UserError as `read_beside`, and if it is constant."""
+    """A synthetic volume as it was written. Raises UserError as `read_beside`, and if it is constant or in the units
+    of a scanner."""
     image = read_beside(path, real)
     if np.ptp(image[real.brain]) == 0:
         raise UserError("the prediction is constant in the brain", hint="synthesise it again", path=path)
+    if abs(middle := float(np.median(image[real.brain]))) > FAR:
+        found = f"the brain's median is {middle:.4g}, where normalised units have about {intensity.MEAN}"
+        raise UserError(found, hint="write it in normalised units: the brain's mean is 0.5, its SD 0.25", path=path)
     return image
 
 

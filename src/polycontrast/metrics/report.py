@@ -19,8 +19,9 @@ from polycontrast.io.files import atomic_write
 from polycontrast.metrics import gallery, looks, report_tables
 from polycontrast.metrics.looks import Look
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.report_tables import PER_CASE, SYSTEMS, Nested, heading, number
-from polycontrast.metrics.tables import MAIN, SYSTEM, Failure, Row, digits
+from polycontrast.metrics.report_tables import PER_CASE, SYSTEMS, Nested, number
+from polycontrast.metrics.statistics import by_patient
+from polycontrast.metrics.tables import MAIN, SYSTEM, Failure, Row, digits, heading
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome
@@ -70,12 +71,13 @@ def write(
 
 def _violins(out: Path, rows: Sequence[Row]) -> dict[str, dict[str, Path]]:
     """{"violins": {contrast: file}}: brain and tumour, a panel per measure."""
-    found: dict[tuple[tuple[str, str, str], str], list[float]] = {}
+    visits: dict[tuple[tuple[str, str, str], str], dict[str, float | None]] = {}
     for row in rows:
         if row.protocol == POLYCONTRAST.name and row.region in MAIN:
             for name in PER_CASE:
-                if (value := row.values.get(name)) is not None:
-                    found.setdefault(((row.contrast, row.region, name), row.system), []).append(value)
+                visits.setdefault(((row.contrast, row.region, name), row.system), {})[row.case] = row.values.get(name)
+    patients = {place: [v for v in by_patient(values).values() if v is not None] for place, values in visits.items()}
+    found = {place: values for place, values in patients.items() if values}
     drawn = {}
     for contrast in dict.fromkeys(place[0] for place, _ in found):
         panels = {

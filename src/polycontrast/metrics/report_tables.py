@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
-from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Failure, Row, digits
+from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Failure, Row, digits, heading
 
 if TYPE_CHECKING:
     from polycontrast.metrics.downstream import Outcome
@@ -23,10 +23,6 @@ SEGMENTED = {  # measures of metrics/downstream.py, which is not imported for it
     "slice_dice": ("slice-wise Dice ↑", 3),
     "false_positive": ("false positive ml ↓", 1),
 }
-NAMES = {  # of columns that are not called as they are spelled, in capitals
-    "ssim_2d": "2-D SSIM", "niqe_mr": "NIQE (MR)", "gradient": "gradient error", "blur": "blur",
-    "ssim_official": "SSIM (official)", "ssim_in_mask": "SSIM (in mask)",
-}  # fmt: skip
 Nested = Mapping[str, Any]
 
 
@@ -86,11 +82,12 @@ def _headline(summary: Nested) -> list[Line]:
     lines = []
     for contrast, by_system in _main(summary).items():
         for region in MAIN:
-            cells = [_compared(by_system, region, name) for name in HEADLINE]
+            compared = {name: _compared(by_system, region, name) for name in HEADLINE}
             for system in [s for s in SYSTEMS if s in by_system]:
-                n = max(by_system[system][region][name]["n"] for name in HEADLINE)
-                labels = contrast, region, system, str(n)
-                lines.append(Line(labels, tuple(by_name[system] for by_name in cells), system == SYSTEM))
+                stats = by_system[system][region]
+                n = max(stats[name]["n"] for name in HEADLINE)
+                cells = tuple(_counted(cells[system], stats[name], n) for name, cells in compared.items())
+                lines.append(Line((contrast, region, system, str(n)), cells, system == SYSTEM))
     return lines
 
 
@@ -138,19 +135,19 @@ def _tests(summary: Nested) -> list[Line]:
             for name, by_control in by_measure.items():
                 stats = {s: summary["differences"][contrast][s][region][name] for s in by_control}
                 if n := max((one["n"] for one in stats.values()), default=0):
-                    cells = tuple(_tested(stats.get(s), by_control.get(s), digits(name)) for s in CONTROLS)
+                    cells = tuple(_tested(stats.get(s), by_control.get(s), digits(name), n) for s in CONTROLS)
                     lines.append(Line((contrast, region, heading(name), str(n)), cells))
     return lines
 
 
-def _tested(stats: Nested | None, test: Nested | None, decimals: int) -> Cell:
-    """The difference with its interval; below it p, p after Holm, and the effect, whose sign is the difference's."""
+def _tested(stats: Nested | None, test: Nested | None, decimals: int, count: int) -> Cell:
+    """The difference with its interval; below it p, p after Holm, and the effect."""
     if stats is None or test is None:
         return Cell("")
-    cell = _cell(stats, decimals, sign="+")
+    cell = _counted(_cell(stats, decimals, sign="+"), stats, count)
     if test["p"] is None:
         return cell
-    told = f"p {_p(test['p'])}, Holm {_p(test['p_holm'])}, r {abs(test['effect'] or 0.0):.2f}"
+    told = f"p {_p(test['p'])}, Holm {_p(test['p_holm'])}, r {number(test['effect'], 2, '+')}"
     return cell._replace(notes=(*cell.notes, told))
 
 
@@ -165,7 +162,7 @@ def _cases(summary: Nested, rows: Sequence[Row], failures: Sequence[Failure]) ->
                if (name, system, region) == (contrast, SYSTEM, "brain")}  # fmt: skip
         judged = []
         for case in sorted(own, key=lambda case: (own[case]["psnr"] or 0.0, case)):
-            by_region = {region: values.get((contrast, case, SYSTEM, region), {}) for region in MAIN}
+            by_region = {region: values.get((contrast, case, SYSTEM, region), {}) for region in (*MAIN, "healthy")}
             cells = [number(by_region[region].get(name), digits(name)) for name in PER_CASE for region in MAIN]
             rivals = {s: values.get((contrast, case, s, "brain"), {}).get("psnr") for s in CONTROLS}
             judged.append({"case": case, "cells": cells, "flags": _flags(by_region, rivals)})
@@ -177,7 +174,9 @@ def _flags(by_region: Mapping[str, Mapping[str, float | None]], rivals: Mapping[
     own = by_region["brain"].get("psnr")
     beaten = [s for s, value in rivals.items() if own is not None and value is not None and value > own]
     flags = [f"below {', '.join(beaten)}"] if beaten else []
-    return flags if by_region["tumour"].get("psnr") is not None else [*flags, "no tumour"]
+    if by_region["tumour"].get("psnr") is not None:
+        return flags
+    return [*flags, "no tumour" if by_region["healthy"].get("psnr") is not None else "no segmentation"]
 
 
 def _downstream(summary: Nested, outcomes: "Sequence[Outcome]") -> dict[str, Any] | None:
@@ -190,23 +189,15 @@ def _downstream(summary: Nested, outcomes: "Sequence[Outcome]") -> dict[str, Any
     for region in dict.fromkeys(region for by_region in results.values() for region in by_region):
         for source in [s for s in results if region in results[s]]:
             found = results[source][region]
-            cells = tuple(_cell(found[name], decimals) for name, (_, decimals) in SEGMENTED.items())
-            lines.append(Line((region, source, str(found["dice"]["n"])), cells, source == SYSTEM))
+            n = found["dice"]["n"]
+            cells = tuple(_counted(_cell(found[m], decimals), found[m], n) for m, (_, decimals) in SEGMENTED.items())
+            lines.append(Line((region, source, str(n)), cells, source == SYSTEM))
     dice = {(o.case, o.region, o.input): o.values["dice"] for o in outcomes}
     cases = []
     for key in dict.fromkeys((o.case, o.region) for o in outcomes):
         texts = [number(dice.get((*key, source)), SEGMENTED["dice"][1]) for source in results]
         cases.append(Line(key, tuple(map(Cell, texts))))
     return {"lines": lines, "cases": cases, "inputs": list(results), "description": told["description"]}
-
-
-def heading(name: str) -> str:
-    """How a measure is called at the head of a column, with its unit and which way is better."""
-    metric = METRICS.get(name) or METRICS.get(name.partition("_")[0])  # "ssim_official" is better as "ssim" is
-    words = [NAMES.get(name, name.upper().replace("_", "-"))]
-    if metric is not None:
-        words += [metric.unit, "↑" if metric.higher_is_better else "↓"]
-    return " ".join(filter(None, words))
 
 
 def number(value: float | str | None, decimals: int, sign: str = "") -> str:
@@ -240,6 +231,11 @@ def _cell(stats: Nested, decimals: int, *, spread: bool = False, sign: str = "")
         return Cell(mean, () if stats["sd"] is None else (f"± {number(stats['sd'], decimals)}",))
     ends = [number(end, decimals, sign) for end in stats["interval"] or ()]
     return Cell(mean, (f"[{', '.join(ends)}]",) if ends else ("no interval",))
+
+
+def _counted(cell: Cell, stats: Nested, count: int) -> Cell:
+    """The cell, which says its own number of patients where its line's is another."""
+    return cell if stats["n"] in (0, count) else cell._replace(notes=(*cell.notes, f"n {stats['n']}"))
 
 
 def _p(value: float | None) -> str:

@@ -74,8 +74,8 @@ def by_visit(
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
-    """The mean's 95 % percentile bootstrap interval; None for fewer than two values or infinite ones."""
-    known = np.asarray(values, dtype=np.float64)
+    """The mean's 95 % percentile bootstrap interval, in any order; None for fewer than two values or infinite ones."""
+    known = np.sort(np.asarray(values, dtype=np.float64))
     if known.size < 2 or not np.isfinite(known).all():
         return None
     drawn = np.random.default_rng(seed).integers(0, known.size, size=(RESAMPLES, known.size))

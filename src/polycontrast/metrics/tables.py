@@ -31,6 +31,10 @@ SYSTEM = "synthetic"  # the row of what is judged, beside those of the controls
 SEED = 0
 HEADLINE = ("psnr", "ssim", "nmae", "vif")  # these first, in every table
 MAIN = ("brain", "tumour")  # the regions of the headline
+NAMES = {  # of columns that are not called as they are spelled, in capitals
+    "ssim_2d": "2-D SSIM", "niqe_mr": "NIQE (MR)", "gradient": "gradient error", "blur": "blur",
+    "ssim_official": "SSIM (official)", "ssim_in_mask": "SSIM (in mask)",
+}  # fmt: skip
 KEYS = ("case", "contrast", "system", "protocol", "region")
 
 
@@ -140,8 +144,9 @@ def markdown(summary: Mapping[str, Any], more: str = "") -> str:
         for name, by_contrast in results.items() if name != main
     )  # fmt: skip
     failed = "".join(f"* {f['case']}, {f['contrast']}: {f['reason']}\n" for f in summary["failures"])
+    given = "all other contrasts" if summary["dropped"] else ", ".join(summary["have"])
     return (
-        f"# From {', '.join(summary['have'])}: {summary['cases']} cases, role: {summary['role']}\n\n"
+        f"# From {given}: {summary['cases']} cases, role: {summary['role']}\n\n"
         f"Mean ± SD [interval] over patients. Interval: {summary['interval']}.\n\n{table}\n"
         f"## The system minus each control, case by case\n\n{gains}\n"
         + more
@@ -155,12 +160,13 @@ def markdown(summary: Mapping[str, Any], more: str = "") -> str:
     )
 
 
-def head(measure: str) -> str:
-    """How a table calls a measure: its unit, and which way is better."""
-    metric = METRICS.get(measure)
-    if metric is None:
-        return measure.upper()
-    return f"{measure.upper()} {metric.unit}".strip() + (" ↑" if metric.higher_is_better else " ↓")
+def heading(name: str) -> str:
+    """How a measure is called at the head of a column, with its unit and which way is better."""
+    metric = METRICS.get(name) or METRICS.get(name.partition("_")[0])  # "ssim_official" is better as "ssim" is
+    words = [NAMES.get(name, name.upper().replace("_", "-"))]
+    if metric is not None:
+        words += [metric.unit, "↑" if metric.higher_is_better else "↓"]
+    return " ".join(filter(None, words))
 
 
 def digits(measure: str) -> int:
@@ -187,7 +193,7 @@ def _table(
 ) -> str:
     """A Markdown table. label: how a system is called."""
     lines = [
-        f"| contrast | region | system | n | {' | '.join(map(head, columns))} |\n",
+        f"| contrast | region | system | n | {' | '.join(map(heading, columns))} |\n",
         f"|---|---|---|--:|{'--:|' * len(columns)}\n",
     ]
     for contrast, by_system in results.items():

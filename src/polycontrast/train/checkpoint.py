@@ -11,6 +11,8 @@ name `checkpoint.old`: whoever loads after a kill just then finds it there.
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,42 @@ from polycontrast.errors import UserError
 from polycontrast.io.files import read_json, write_json
 from polycontrast.runs import CHECKPOINT, OLD_CHECKPOINT, required
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 NEW_CHECKPOINT = "checkpoint.new"
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Inside, no other training writes into this run folder, which is made if absent; a UserError if one does.
+
+    Windows, and file systems without locks, know of no other.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", hint="choose another -o", path=run) from None
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of a file system that has no locks
+            _lock(handle, run)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, run: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        hint = "wait for it or stop it, or choose another folder"
+        raise UserError("another training is writing into this folder", hint=hint, path=run) from None
 
 
 def save(run: Path, weights: dict[str, Tensor], state: dict[str, Any], clock: dict[str, float]) -> None:

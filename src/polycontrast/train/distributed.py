@@ -30,7 +30,7 @@ class Ranks:
 
 def start(device: torch.device) -> Ranks:
     """Join the group that torchrun's environment describes; a single process where there is none."""
-    if "WORLD_SIZE" not in os.environ:
+    if not {"RANK", "WORLD_SIZE"} <= os.environ.keys():
         return Ranks()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from polycontrast.io.files import read_json, write_json
 from polycontrast.io.volume import Array
 from polycontrast.precision import has_bfloat16
 from polycontrast.recipes import Recipe
-from polycontrast.runs import find
+from polycontrast.runs import CONFIG, check_free, find, read_config
 from polycontrast.systems.base import Phase, SampleRng, Step, System
 from polycontrast.train import checkpoint, distributed, pretrained
 from polycontrast.train.distributed import Ranks
@@ -190,6 +190,8 @@ def train(
     """
     if tensorboard:
         require_tensorboard()
+    if not resume:
+        check_free(run)
     device = device or torch.device("cpu")
     ranks = distributed.start(device)
     distributed.check_share(recipe.train.batch, ranks)
@@ -203,23 +205,24 @@ def train(
         if recipe.train.pretrained is not None:
             ancestor = {"pretrained": trainer.load_pretrained()}
         distributed.barrier(ranks)  # all have read the model, should the new run take its name
-    if ranks.first:
-        _open_run(run, recipe, dataset, resume, ancestor)
-    distributed.barrier(ranks)
-    log = Log(run, tensorboard and ranks.first)
-    if begun:
-        trainer.load(run, log)
-    first = trainer.clock.images
-    if ranks.first:
-        log.cut_back(first)
-    with Progress(trainer.total, first, shown=progress and ranks.first) as bar:
-        if dataset.left_out:
-            bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
-        with _same_shapes():
-            _loop(trainer, dataset, run, log, bar)
-    if ranks.first:
-        _settle_units(trainer, dataset, run, trained=trainer.clock.images > first)
-    distributed.barrier(ranks)
+    with checkpoint.alone(run) if ranks.first else nullcontext():
+        if ranks.first:
+            _open_run(run, recipe, dataset, resume, ancestor)
+        distributed.barrier(ranks)
+        log = Log(run, tensorboard and ranks.first)
+        if begun:
+            trainer.load(run, log)
+        first = trainer.clock.images
+        if ranks.first:
+            log.cut_back(first)
+        with Progress(trainer.total, first, shown=progress and ranks.first) as bar:
+            if dataset.left_out:
+                bar.say(f"left out, for they lack what the recipe needs: {', '.join(dataset.left_out)}")
+            with _same_shapes():
+                _loop(trainer, dataset, run, log, bar)
+        if ranks.first:
+            _settle_units(trainer, dataset, run, trained=trainer.clock.images > first)
+        distributed.barrier(ranks)
     return run
 
 
@@ -344,29 +347,37 @@ def _open_run(run: Path, recipe: Recipe, dataset: Dataset[Any], resume: bool, mo
         "left_out": list(dataset.left_out),
         "slices": len(dataset),
     }
-    file = run / "config.json"
-    if file.exists() and not resume:
-        raise UserError("there is a run already", hint="go on with --resume, or choose another folder", path=run)
-    if file.exists():
+    file = run / CONFIG
+    if file.exists() and resume:
+        told = config.to_dict(read_config(run).recipe)  # with settings that are younger than the run
         old = read_json(file)
-        told = config.to_dict(recipes.from_json(old["recipe"]))  # with settings that are younger than the run
         _check_same({**old, "recipe": told}, described, file)
         if any(old.get(key) != value for key, value in more.items()):
             found = "the pretrained model is not the one that the run began with"
             raise UserError(found, hint="bring back that one, or start a new run in another folder", path=file)
         return
     units, usual = dataset.units(), descriptors.typical(dataset.entries)
-    try:
-        (run / "preview").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", hint="choose another -o", path=run) from None
     write_json(file, {**described, **more, "units": units, "typical": usual})
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], file: Path) -> None:
-    for key, other in (("recipe", "another recipe"), ("cases", "other cases"), ("slices", "another number of slices")):
-        if old[key] != new[key]:
-            raise UserError(
-                f"the run to resume was started with {other}", path=file,
-                hint="resume with the same recipe, data, split and overrides, or start a new run in another folder",
-            )  # fmt: skip
+    """UserError if a run that is resumed is not the one that config.json describes. Where its pretrained model lies
+    does not matter: the weights are its own by now, or their hash is compared."""
+    before, now = ({**_leaves(one["recipe"]), "train.pretrained": ""} for one in (old, new))
+    other = [f"another recipe ({key} was {before.get(key)}, is {now.get(key)})" for key in (*before, *now)
+             if before.get(key) != now.get(key)]  # fmt: skip
+    other += [text for key, text in (("cases", "other cases"), ("slices", "another number of slices"))
+              if old[key] != new[key]]  # fmt: skip
+    if other:
+        raise UserError(
+            f"the run to resume was started with {other[0]}", path=file,
+            hint="resume with the same recipe, data, split and overrides, or start a new run in another folder",
+        )  # fmt: skip
+
+
+def _leaves(settings: dict[str, Any], at: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _leaves(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return found

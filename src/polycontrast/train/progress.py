@@ -33,7 +33,7 @@ class Progress:
     def note(self, record: dict[str, Any]) -> None:
         if self._lines:
             done = record["images"]
-            left = record["seconds"] / done * (self._total - done) if done else 0.0
+            left = record["seconds"] / done * max(0, self._total - done) if done else 0.0
             terms = "  ".join(f"{k} {v:.4g}" for k, v in record.items() if isinstance(v, float) and k != "seconds")
             self._console.print(
                 f"{done}/{self._total} images  {record['seconds']:.0f} s  {left:.0f} s left  {terms}",
@@ -43,7 +43,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays, if anything is shown at all."""
         if self._lines or not self._bar.disable:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
 
     def __enter__(self) -> "Progress":
         self._bar.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 from polycontrast.data.split import read_roles, with_role
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.metrics import brasyn
-from polycontrast.metrics.evaluate import finder
+from polycontrast.metrics.synthetic import finder
 
 HANDED_OUT, SUBMISSION = "pseudo_validation", "submission"  # folders of the output
 

@@ -29,8 +29,7 @@ def cases_of(
     cases = {case.id: case for case in find_cases(data, reasons, unknown)}
     names = [*cases, *reasons]
     if split:
-        named = (name for one in parts(role) for name in with_role(read_roles(split), one, split))
-        names = list(dict.fromkeys(named))
+        names = with_role(read_roles(split), role, split)
     bad = [name for name in names if name in reasons]
     if flawed is not None:
         flawed.update((name, reasons[name]) for name in bad)
@@ -58,11 +57,17 @@ def check_apart(role: str, other: str, use: str, hint: str) -> None:
 def cached_cases(
     data: Path, split: Path | None, role: str, contrasts: Sequence[str], cache: Path | None, *, quiet: bool = False
 ) -> list[Entry]:
-    """Cached entries of the cases with this role, with a progress bar while volumes are read."""
+    """Cached entries of the cases with this role, with a progress bar while volumes are read. Those that have none of
+    the contrasts are told and left out, unless that is all of them: a UserError."""
     cases = cases_of(data, split, role)
+    lacking = [case.id for case in cases if not {*contrasts} & {*case.contrasts}]
+    useful = [case for case in cases if case.id not in lacking] or cases
     entries: list[Entry] = []
     console = Console(stderr=True)
-    shown = track(cases, "reading", console=console, disable=quiet or not console.is_terminal)
+    if 0 < len(lacking) < len(cases) and not quiet:
+        text = f"left out, for they have none of {', '.join(contrasts)}: {', '.join(lacking)}"
+        console.print(text, markup=False, highlight=False)
+    shown = track(useful, "reading", console=console, disable=quiet or not console.is_terminal)
     for case in shown:
         entries += cached([case], contrasts, cache)
     return entries

@@ -27,6 +27,8 @@ from polycontrast.infer.sets import load
 from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import Case
 from polycontrast.metrics import classifier
+from polycontrast.metrics.controls import CONTROLS
+from polycontrast.metrics.downstream import FIXED
 from polycontrast.metrics.evaluate import FIT_ROLE
 from polycontrast.metrics.measures import require_packages
 from polycontrast.recipes import Recipe
@@ -37,6 +39,7 @@ from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.training import train_ways
 
 CLASSIFIER, SEGMENTER, RECOGNISED = "classifier", "segmenter", "recognised.json"
+TAKEN = (CLASSIFIER, SEGMENTER, *CONTROLS, *FIXED)  # names of what stands beside the systems
 
 
 def compare(
@@ -93,8 +96,11 @@ def check(name: str, system: Recipe | Path, setting: Setting) -> None:
     """UserError if the name cannot be a folder's or the system cannot do what is asked for."""
     if both := [contrast for contrast in setting.want if contrast in setting.have]:
         raise UserError(f"both given and wanted: {', '.join(both)}", hint="name each contrast once")
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in (CLASSIFIER, SEGMENTER, classifier.REAL):
+    if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"a system cannot be called {name!r}", hint="letters, digits, _, - and . make a name")
+    if name in TAKEN:
+        hint = "tables and folders have something else of this name"
+        raise UserError(f"a system cannot be called {name!r}", hint=hint)
     if isinstance(system, Path):
         load(system).check(setting.have, setting.want)
         return

@@ -20,6 +20,7 @@ from polycontrast.io.files import read_json, write_json
 from polycontrast.io.layout import find_cases
 from polycontrast.metrics import downstream, tables
 from polycontrast.metrics.classifier import Shares
+from polycontrast.metrics.controls import NOTE
 from polycontrast.metrics.evaluate import summarised
 from polycontrast.metrics.tables import SUMMARY, Failure
 from polycontrast.recipes import Recipe
@@ -130,13 +131,12 @@ def _evaluation(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     summaries = [read_json(folder / SUMMARY) for folder in folders]
     rows = [row for folder in folders for row in tables.read(folder)]
     failures = [Failure(**failure) for summary in summaries for failure in summary["failures"]]
-    mean_image = summaries[0]["mean_image"]
-    averaged = sorted({summary["mean_image"]["cases"] for summary in summaries})
+    role, averaged, notes = (sorted({one["mean_image"][key] for one in summaries}) for key in ("role", "cases", "note"))
     facts = {
-        **{key: summaries[0][key] for key in ("have", "want", "role")},
+        **{key: summaries[0][key] for key in ("have", "want", "dropped", "role")},
         "cases": sum(summary["cases"] for summary in summaries),
         "judged": [case for summary in summaries for case in summary["judged"]],
-        "mean_image": {key: mean_image[key] for key in ("role", "note")} | {"cases": _span(averaged)},
+        "mean_image": {"role": role[0], "cases": _span(averaged), "note": notes[0] if len(notes) == 1 else NOTE},
     }
     segmented = all("downstream" in one for one in summaries)
     outcomes = [one for folder in folders for one in downstream.read(folder)] if segmented else None

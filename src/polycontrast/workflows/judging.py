@@ -12,12 +12,15 @@ from polycontrast.io.layout import find_cases
 from polycontrast.metrics import controls, downstream, tables
 from polycontrast.metrics.controls import Fitted
 from polycontrast.metrics.downstream import Outcome, Segmenters
-from polycontrast.metrics.evaluate import JUDGED, SUFFIX, Known, evaluate, roles_of
+from polycontrast.metrics.evaluate import JUDGED, Known, evaluate, roles_of
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import PROTOCOLS
+from polycontrast.metrics.synthetic import synthetic_files
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
 from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.significance import EVALUATION
+
+Files = Mapping[tuple[str, str], Sequence[Path]]  # synthetic volumes by case and contrast
 
 
 @dataclass
@@ -90,32 +93,35 @@ def _kept(out: Path, synthetic: Path, shared: Shared) -> tuple[list[Row], list[O
     if not file.exists():
         return None
     try:
-        if _newest(synthetic, shared.setting) >= file.stat().st_mtime_ns or not _is_current(read_json(file), shared):
+        made = synthetic_files(synthetic)
+        if _newest(made, shared.setting) >= file.stat().st_mtime_ns or not _is_current(read_json(file), made, shared):
             return None
         return tables.read(out), downstream.read(out) if shared.segmenters else []
     except UserError:  # of another version, cut short, or of files that are no longer whole: it is made anew
         return None
 
 
-def _newest(synthetic: Path, setting: Setting) -> int:
+def _newest(made: Files, setting: Setting) -> int:
     """When the last of these volumes, or of the real images that are looked at for them, was written."""
     cases = {case.id: case for case in find_cases(setting.data, flawed={})}
     used = [cases[id] for ids in roles_of(setting.split, setting.role) for id in ids if id in cases]
     images = [image for case in used for image in (*case.contrasts.values(), case.segmentation) if image]
     real = [file for image in images for file in formats.files_of(image) if file.exists()]
-    return max((file.stat().st_mtime_ns for file in (*synthetic.rglob(f"*{SUFFIX}"), *real)), default=0)
+    return max(file.stat().st_mtime_ns for file in (*(path for paths in made.values() for path in paths), *real))
 
 
-def _is_current(summary: Mapping[str, Any], shared: Shared) -> bool:
-    """Whether an evaluation is of these cases, by these measures, protocols and segmenters, and whole: what could not
-    be judged is tried again, for its truth may have been mended."""
+def _is_current(summary: Mapping[str, Any], made: Files, shared: Shared) -> bool:
+    """Whether an evaluation is of these cases and volumes, by these measures, protocols and segmenters, and whole: what
+    could not be judged is tried again, for its truth may have been mended."""
     setting = shared.setting
     judged, fitted = roles_of(setting.split, setting.role)
     asked = {
         "have": list(setting.have), "want": list(setting.want), "judged": judged, "fitted": fitted, "failures": [],
+        "dropped": False,
         "protocols": {name: dict(PROTOCOLS[name].description) for name in JUDGED},
     }  # fmt: skip
     same = all(summary.get(key) == value for key, value in asked.items())
+    same &= made.keys() >= {(case, contrast) for case in judged for contrast in setting.want}
     regions = {
         (name, frozenset(by_system[SYSTEM]))
         for name, by_contrast in summary.get("results", {}).items() for by_system in by_contrast.values()

@@ -18,7 +18,7 @@ from polycontrast.metrics.controls import CONTROLS
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import over_patients
-from polycontrast.metrics.tables import MAIN, SYSTEM, digits, head
+from polycontrast.metrics.tables import MAIN, SYSTEM, digits, heading, of_others
 from polycontrast.recipes import Recipe
 from polycontrast.workflows import segmented, significance
 from polycontrast.workflows.markdown import table
@@ -123,17 +123,20 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def _quality(result: Mapping[str, Any], contrast: str, region: str) -> str:
     rows = {name: by[contrast][region] for name, by in result["quality"].items() if contrast in by}
-    best = {m: _best({n: rows[n][m] for n in result["cost"] if n in rows}, result["measures"][m]) for m in SHOWN}
-    lines = [
-        [name, str(max(stats[m]["n"] for m in SHOWN))]
-        + [_cell(stats[m], digits(m), bold=name == best[m]) for m in SHOWN]
-        for name, stats in rows.items()
-    ]
-    return f"## {contrast}, {region}\n\n" + table(["system", "n", *map(head, SHOWN)], lines) + "\n"
+    shown = [m for m in SHOWN if any(stats[m]["n"] for stats in rows.values())]
+    best = {m: _best({n: rows[n][m] for n in result["cost"] if n in rows}, result["measures"][m]) for m in shown}
+    lines = []
+    for name, stats in rows.items():
+        n = max((stats[m]["n"] for m in shown), default=0)
+        cells = [of_others(_cell(stats[m], digits(m), bold=name == best[m]), stats[m], n) for m in shown]
+        lines.append([name, str(n), *cells])
+    return f"## {contrast}, {region}\n\n" + table(["system", "n", *map(heading, shown)], lines) + "\n"
 
 
 def _best(stats: Mapping[str, Mapping[str, Any]], measure: Mapping[str, Any]) -> str:
-    known = {name: s["mean"] for name, s in stats.items() if isinstance(s["mean"], float)}
+    """Of the systems that were judged on the most patients: fewer may be the easier ones."""
+    most = max((s["n"] for s in stats.values()), default=0)
+    known = {name: float(s["mean"]) for name, s in stats.items() if s["mean"] is not None and s["n"] == most}
     choose = max if measure["higher_is_better"] else min
     return choose(known, key=lambda name: known[name]) if known else ""
 

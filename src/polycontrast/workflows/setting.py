@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from polycontrast.data.split import read_roles
+from polycontrast.data.split import parts, read_roles
 from polycontrast.errors import UserError
 from polycontrast.io.layout import Case
 from polycontrast.workflows import costs
@@ -41,7 +41,8 @@ def apart(setting: Setting) -> tuple[str, list[Case]]:
     downstream segmenter. *train*, which trains no system, or *gan* where there is none. UserError if neither is there.
     """
     roles = read_roles(setting.split)
-    role = next((role for role in ("train", "gan") if roles.get(role) and role != setting.role), None)
+    judged = parts(setting.role)
+    role = next((role for role in ("train", "gan") if roles.get(role) and role not in judged), None)
     if role is None:
         hint = "give some cases the role train (or gan), and judge others"
         raise UserError("no cases to train a judge on but those that it judges", hint, setting.split)

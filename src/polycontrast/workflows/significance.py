@@ -12,7 +12,7 @@ from polycontrast import config
 from polycontrast.metrics import tables
 from polycontrast.metrics.protocols import POLYCONTRAST
 from polycontrast.metrics.statistics import MIN_PAIRS, compare_systems, smallest_p
-from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Row, digits, head
+from polycontrast.metrics.tables import HEADLINE, MAIN, SYSTEM, Row, digits, heading
 from polycontrast.workflows.markdown import table
 
 EVALUATION = "evaluation"  # the folder of a system's own tables
@@ -80,7 +80,7 @@ def _table(by_measure: Mapping[str, Mapping[str, Any]], against: str) -> str:
         one = {measure: tested[name] for measure, tested in by_measure.items()}
         count = max(test["difference"]["n"] for test in one.values())
         lines.append([name, str(count), *(_cell(test, digits(measure)) for measure, test in one.items())])
-    return table([f"minus {against}", "n", *map(head, by_measure)], lines)
+    return table([f"minus {against}", "n", *map(heading, by_measure)], lines)
 
 
 def _cell(test: Mapping[str, Any], decimals: int) -> str:

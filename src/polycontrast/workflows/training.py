@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from polycontrast import recipes, runs
-from polycontrast.data import Source
+from polycontrast.data import Source, open_dataset
 from polycontrast.data.configs import PhotoConfig
 from polycontrast.errors import UserError
 from polycontrast.io.files import write_json
@@ -38,6 +38,8 @@ def train_ways(
     """
     found = {name: _with_member(one) for name, one in _placed(recipes.with_ways(recipe, have, want), out).items()}
     for name, one in found.items():
+        if not resume:
+            runs.check_free(out / name)
         recipes.check(one)
         if (model := one.train.pretrained) is not None and not resume:  # a resumed run may do without the model
             pretrained.check(one)
@@ -45,8 +47,12 @@ def train_ways(
                 raise UserError(
                     "the run would take the name of the model that it begins with", "choose another -o", out
                 )
+    sources = {name: source(one) for name, one in found.items()}
+    if len(found) > 1:  # what the last one lacks is told before the first is trained
+        for name, one in found.items():
+            open_dataset(one.data, sources[name], one.train.seed, one.train.batch)
     for name, one in found.items():
-        train(one, source(one), out / name, device=device, resume=resume, tensorboard=tensorboard, progress=progress)
+        train(one, sources[name], out / name, device=device, resume=resume, tensorboard=tensorboard, progress=progress)
         if name and distributed.start(device or torch.device("cpu")).first:
             write_json(out / runs.SET, {"runs": list(dict.fromkeys((*runs.members(out), name)))})
     return out
