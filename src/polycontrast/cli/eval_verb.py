@@ -54,7 +54,6 @@ def run(
     from polycontrast.cli.names import names
     from polycontrast.metrics.evaluate import FIT_ROLE, JUDGED, evaluate
     from polycontrast.metrics.measures import require_packages
-    from polycontrast.metrics.synthetic import contrasts_in, given_to
     from polycontrast.workflows.brasyn import draw
     from polycontrast.workflows.cohort import check_apart
 
@@ -75,9 +74,8 @@ def run(
         check_apart(role, fit_role, "the mean image is made of", "name another with --fit-role")
     segmenters = None
     if downstream:
-        folder, contrasts = segmenter or out / "segmenter", wanted or contrasts_in(synthetic)
-        given = given_to(synthetic, given, contrasts)
-        segmenters = _segmenters(folder, data, split, role, train_role or TRAIN_ROLE, given, contrasts, tell)
+        folder = segmenter or out / "segmenter"
+        segmenters = _segmenters(folder, synthetic, data, split, role, train_role or TRAIN_ROLE, given, wanted, tell)
     asked = [name.strip() for name in protocol.split(",")] if protocol else []
     result = evaluate(
         synthetic, data, out, want=drawn.contrasts if drawn else wanted, split=split, role=role,
@@ -143,21 +141,25 @@ def _submit(drawn: "Drawn", synthetic: Path, out: Path) -> None:
 
 def _segmenters(
     folder: Path,
+    synthetic: Path,
     data: Path,
     split: Path | None,
     judged: str,
     role: str,
-    have: tuple[str, ...],
-    want: tuple[str, ...],
+    have: tuple[str, ...] | None,
+    want: tuple[str, ...] | None,
     tell: Callable[[str], None],
 ) -> "Segmenters":
     """Those in the folder, or new ones trained on the cases of this role."""
     from polycontrast.errors import UserError
     from polycontrast.metrics.downstream import open_segmenters
+    from polycontrast.metrics.synthetic import contrasts_in, given_to
     from polycontrast.workflows.cohort import cases_of, check_apart
 
     if split is None:
         hint = f"name cases with the role {role} in a split file, and give it with --split"
         raise UserError("--downstream trains a segmenter on cases that are not judged", hint)
     check_apart(judged, role, "the segmenters are trained on", "name another with --train-role")
-    return open_segmenters(folder, cases_of(data, split, role), have, want, tell)
+    contrasts = want or contrasts_in(synthetic)
+    given = given_to(synthetic, have, contrasts)
+    return open_segmenters(folder, cases_of(data, split, role), given, contrasts, tell)

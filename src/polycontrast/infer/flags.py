@@ -74,10 +74,10 @@ def _found(volume: Volume, contrast: str, typical: Typical) -> dict[str, str]:
     seen = descriptors.describe(array, mask, spacing)
     if text := _skull(seen, usual):
         return found | {"skull": text}
-    if not usual:
-        return found
     if text := _hot(array[mask]):
         return found | {f"hot voxels of {contrast}": text}
+    if not usual:
+        return found
     if text := _shape(seen, mask, spacing, usual):
         return found | {"shape": text}
     if "thick" in found:  # thick slices blur the detail by which contrasts are told apart

@@ -80,10 +80,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def check_folder(folder: Path) -> None:
-    """UserError if a folder, made if absent, cannot be written: to be told before hours of work, not after."""
+    """UserError if a folder cannot be written, or made where it is absent: told before hours of work, not after."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         hint = _REMEDIES.get(error.errno or 0, _ELSEWHERE)
