@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PERCENTILES = (0.5, 99.5)
 SEGMENTATION, COPY, BRAIN = "segmentation", "copy", "brain"  # their places among the flaws of a case
 HUGE = 1e6  # normalised units: beyond any image, and within what float32 can square
-FAR = 10.0  # normalised units, 38 SD from the brain's mean: no brain's median
+FAR = 50.0  # normalised units, 200 SD from the brain's mean: no brain's median, but a scanner's units
 Spacing = tuple[float, float, float]
 
 
