@@ -73,6 +73,7 @@ def test_runs_that_are_there_need_no_systems_and_no_number_of_images(call: Call,
         (("--systems", "unet", "--runs", "unet=run"), "not name=FOLDER"),
         (("--runs", "run"), "not name=FOLDER"),
         (("--systems", "unet", "--segmenter", "folder"), "add --downstream"),
+        (("--runs", "a=run"), "--images is of use with --systems alone"),
     ],
 )
 def test_what_is_not_understood_is_refused(call: Call, options: tuple[str, ...], words: str) -> None:

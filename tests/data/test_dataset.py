@@ -204,7 +204,7 @@ def test_a_slab_holds_the_neighbours_and_nothing_beyond_the_box(entries: list[En
 def test_a_reader_that_fails_is_not_hidden(entries: list[Entry], tmp_path: Path) -> None:
     gone = replace(entries[0], folder=tmp_path / "gone")
     for ahead in (0, 1, 3):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(UserError, match="a cached case is damaged"):
             next(SliceDataset([gone], CONFIG).batches(0, 2, ahead=ahead))
 
 

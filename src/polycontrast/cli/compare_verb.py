@@ -52,8 +52,6 @@ def run(
         raise UserError("give either --split or --folds", hint="--folds 5 makes its own splits and keeps them below -o")
     if segmenter is not None and not downstream:
         raise UserError("--segmenter is of use with --downstream alone", hint="add --downstream, or leave it out")
-    if images is not None and not systems:
-        raise UserError("--images is of use with --systems alone", hint="what --runs names is trained already")
     trained = [name.strip() for name in systems.split(",") if name.strip()]
     entrants: dict[str, Recipe | Path] = {name: _recipe(name, size) for name in trained}
     for text in runs or ():
@@ -63,6 +61,8 @@ def run(
         entrants[name] = Path(folder)
     if not entrants:
         raise UserError("nothing to compare", hint="--systems unet,pix2pix or --runs name=FOLDER")
+    if images is not None and not trained:
+        raise UserError("--images is of use with --systems alone", hint="what --runs names is trained already")
     setting = Setting(
         data, split or out / FOLDS, images, names(have) or (), names(want) or (), role, choose(device),
         downstream=downstream, segmenter=segmenter, prepare=keep_memory, progress=not quiet, command=command(),
