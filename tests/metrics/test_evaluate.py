@@ -21,7 +21,7 @@ from polycontrast.metrics import evaluate as evaluation
 from polycontrast.metrics.downstream import Outcome, Segmenters
 from polycontrast.metrics.evaluate import Known, evaluate, summarised
 from polycontrast.metrics.protocols import POLYCONTRAST, PROTOCOLS
-from polycontrast.metrics.synthetic import finder
+from polycontrast.metrics.synthetic import finder, synthetic_files
 from polycontrast.metrics.tables import Failure
 
 SHAPE = (20, 22, 18)
@@ -545,7 +545,7 @@ def test_nothing_given_is_the_users_error_before_anything_is_judged(cohort):
 
 def test_of_two_predictions_one_is_to_be_kept_and_a_missing_one_to_be_made(cohort):
     spoil_two_predictions(*cohort[:2])
-    find = finder(cohort[1])
+    find = finder(synthetic_files(cohort[1]), cohort[1])
     with pytest.raises(UserError) as several:
         find("Brats18_A_1", "T1")
     with pytest.raises(UserError) as none:
@@ -580,6 +580,8 @@ def test_the_sidecars_say_what_was_given(cohort):
     found = value(result, "psnr", case="Brats18_B_1", contrast="T1", system="copy", region="brain")
     assert found == pytest.approx(expected_psnr(truth, given, brain), abs=1e-4)
     assert run(cohort, want=("T1",), have=("T2", "T1ce")).summary["have"] == ("T2", "T1ce")  # it made use of one
+    told(cohort[1], TEST[0], "FLAIR", "T1")  # of what is not judged
+    assert run(cohort, want=("T1",)).summary["have"] == ("T1ce",)
 
 
 @pytest.mark.parametrize(

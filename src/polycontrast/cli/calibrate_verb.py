@@ -19,14 +19,13 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Fit the confidence of a trained model: intervals that hold 50, 80 and 95 % of the real values."""
+    from polycontrast.cli.names import check_role
     from polycontrast.device import choose, keep_memory
-    from polycontrast.errors import UserError
     from polycontrast.infer.synthesizer import Synthesizer
     from polycontrast.workflows.calibrate import calibrate, check
     from polycontrast.workflows.cohort import cached_cases, cases_of
 
-    if role and split is None:
-        raise UserError("--role is a role of --split", hint="give the split file, or leave --role out")
+    check_role(role, split)
     role = role or "train"
     keep_memory()
     loaded = Synthesizer.load(model, choose(device))

@@ -153,13 +153,14 @@ def _segmenters(
     """Those in the folder, or new ones trained on the cases of this role."""
     from polycontrast.errors import UserError
     from polycontrast.metrics.downstream import open_segmenters
-    from polycontrast.metrics.synthetic import contrasts_in, given_to
+    from polycontrast.metrics.synthetic import contrasts_in, given_to, synthetic_files
     from polycontrast.workflows.cohort import cases_of, check_apart
 
     if split is None:
         hint = f"name cases with the role {role} in a split file, and give it with --split"
         raise UserError("--downstream trains a segmenter on cases that are not judged", hint)
     check_apart(judged, role, "the segmenters are trained on", "name another with --train-role")
-    contrasts = want or contrasts_in(synthetic)
-    given = given_to(synthetic, have, contrasts)
+    files = synthetic_files(synthetic)
+    contrasts = want or contrasts_in(files)
+    given = given_to(files, have, contrasts)
     return open_segmenters(folder, cases_of(data, split, role), given, contrasts, tell)

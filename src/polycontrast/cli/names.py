@@ -1,4 +1,15 @@
-"""What --have and --want name."""
+"""What --have and --want name, and what --role is a role of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def check_role(role: str | None, split: Path | Sequence[Path] | None) -> None:
+    """UserError for a role where no split file says whose it is."""
+    from polycontrast.errors import UserError
+
+    if role is not None and not split:
+        raise UserError("--role is a role of --split", hint="give --split, or leave --role out")
 
 
 def names(text: str | None, photographs: bool = False) -> tuple[str, ...] | None:

@@ -71,10 +71,9 @@ def run(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and flags.")] = False,
 ) -> None:
     """Synthesise the wanted contrasts in the exact geometry of the input, with a sidecar and a picture beside them."""
-    from polycontrast.cli.names import names
+    from polycontrast.cli.names import check_role, names
     from polycontrast.cli.tables import tell_unknown
     from polycontrast.device import choose, keep_memory
-    from polycontrast.errors import UserError
     from polycontrast.infer.cohort import run_cohort
     from polycontrast.infer.options import Options
     from polycontrast.infer.sets import load
@@ -87,8 +86,7 @@ def run(
         others = bool(files or case or split or role or fast or ensemble) or shard != "0/1"
         _photographs(model, source, out, have, want, overwrite, device, quiet, others)
         return
-    if role is not None and split is None:
-        raise UserError("--role is a role of --split", hint="give --split, or leave --role out")
+    check_role(role, split)
     unknown: list[Path] = []
     cases, flawed = _cases(source, files, case, split, role or "test", shard, unknown)
     if source is not None and not quiet:

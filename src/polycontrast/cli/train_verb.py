@@ -110,6 +110,7 @@ def _source(
     recipe: "Recipe", data: Sequence[Path], split: Sequence[Path], role: str | None, cache: Path | None, quiet: bool
 ) -> "Source":
     """Cached cases, or a list of them per cohort."""
+    from polycontrast.cli.names import check_role
     from polycontrast.data.split import check_together
     from polycontrast.errors import UserError
     from polycontrast.workflows.cohort import cached_cases
@@ -120,8 +121,7 @@ def _source(
             f"{recipe.name} learns from {len(cohorts)} cohort{'s' * (len(cohorts) > 1)}, found {len(data)} --data",
             hint=" and ".join(f"one with {', '.join(names)}" for names in cohorts),
         )
-    if role and not split:
-        raise UserError("--role is a role of --split", hint="give each --data its split file, or leave --role out")
+    check_role(role, split)
     if split and len(split) != len(data):
         raise UserError(
             f"{len(data)} --data and {len(split)} --split", hint="give each cohort its split file, in order"

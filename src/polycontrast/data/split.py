@@ -23,8 +23,8 @@ _VISITS = (
 # Brats17_TCIA_425_1, Brats18_TCIA01_425_1 and BraTS19_TCIA01_425_1 are one visit. No id is used in both grades.
 _YEARS = re.compile(r"(?:[HL]GG_)?Brats1[789]_(.+)_\d", re.IGNORECASE)
 _SITE = re.compile(r"^TCIA\d\d(?=_)")
-APART = "who is judged must not be trained on"
 _GRADE = re.compile(r"^[HL]GG_")  # as io.layout puts it before an id that both grades use
+_APART = "who is judged must not be trained on"
 
 
 def subject(case: Case | str) -> str:
@@ -125,10 +125,10 @@ def read_roles(file: Path) -> dict[str, list[str]]:
             if first != role:
                 which = f"case {case}" if case == other else f"one subject (visits {other} and {case})"
                 found = f"{which} has two roles, {first} and {role}"
-                raise UserError(found, hint=APART, path=file)
+                raise UserError(found, hint=_APART, path=file)
     for role, cases in roles.items():
         if both := of_same_subjects(cases, (case for other, some in roles.items() if other != role for case in some)):
-            raise UserError(f"{both[0]} may be a patient of another role, too", hint=APART, path=file)
+            raise UserError(f"{both[0]} may be a patient of another role, too", hint=_APART, path=file)
     return roles
 
 
@@ -140,7 +140,7 @@ def check_together(files: Sequence[Path], role: str) -> None:
     for file, roles in read:
         others = [case for one, cases in roles.items() if one not in asked for case in cases]
         if both := of_same_subjects(others, trained):
-            raise UserError(f"{both[0]} is trained on as a case of another cohort", hint=APART, path=file)
+            raise UserError(f"{both[0]} is trained on as a case of another cohort", hint=_APART, path=file)
 
 
 def parts(role: str) -> list[str]:

@@ -33,7 +33,7 @@ from polycontrast.metrics.reference import (
     reference,
     same_grid,
 )
-from polycontrast.metrics.synthetic import contrasts_in, finder, given_to
+from polycontrast.metrics.synthetic import contrasts_in, finder, given_to, synthetic_files
 from polycontrast.metrics.tables import NIQE_MODELS, SUMMARY, SYSTEM, Failure, Row
 from polycontrast.metrics.threads import one_blas_thread
 
@@ -134,9 +134,9 @@ def evaluate(
     """
     require_packages()
     synthetic, data, out = Path(synthetic), Path(data), Path(out)  # a string will do
-    by_name, find_volume, known = chosen(protocols), finder(synthetic), known or Known()
-    contrasts = canonical_set(want) if want else contrasts_in(synthetic)
-    given = DEFAULT if drops is not None else given_to(synthetic, have, contrasts)
+    by_name, files, known = chosen(protocols), synthetic_files(synthetic), known or Known()
+    contrasts = canonical_set(want) if want else contrasts_in(files)
+    given = DEFAULT if drops is not None else given_to(files, have, contrasts)
     check_folder(out)
     flawed: dict[str, str] = {}
     cases = {case.id: case for case in find_cases(data, flawed)}
@@ -146,7 +146,7 @@ def evaluate(
     wanted = {case: contrasts if drops is None else (drops[case],) for case in judged}
     fitted = known.fitted or controls.fit([cases[i] for i in fitting if i in cases], contrasts)
     missing = {case: flawed.get(case, "not in the data") for case in fitting if case not in cases}
-    plan = _Plan(cases, flawed, find_volume, given, wanted, by_name, fitted, segmenters, known)
+    plan = _Plan(cases, flawed, finder(files, synthetic), given, wanted, by_name, fitted, segmenters, known)
     found = _Found()
     with one_blas_thread():
         for case_id in judged:

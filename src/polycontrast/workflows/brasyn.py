@@ -6,7 +6,7 @@ from pathlib import Path
 from polycontrast.data.split import read_roles, with_role
 from polycontrast.io.layout import Case, find_cases
 from polycontrast.metrics import brasyn
-from polycontrast.metrics.synthetic import finder
+from polycontrast.metrics.synthetic import finder, synthetic_files
 
 HANDED_OUT, SUBMISSION = "pseudo_validation", "submission"  # folders of the output
 
@@ -44,5 +44,7 @@ def hand_out(drawn: Drawn, out: Path) -> Path:
 
 def submit(drawn: Drawn, synthetic: Path, out: Path) -> tuple[Path, int]:
     """Writes the dropped contrasts under the challenge's names; returns their folder and how many there are."""
-    missing = brasyn.submission(drawn.cases, drawn.drops, finder(synthetic), out / SUBMISSION)
+    missing = brasyn.submission(
+        drawn.cases, drawn.drops, finder(synthetic_files(synthetic), synthetic), out / SUBMISSION
+    )
     return out / SUBMISSION, len(drawn.cases) - len(missing)

@@ -15,12 +15,10 @@ from polycontrast.metrics.downstream import Outcome, Segmenters
 from polycontrast.metrics.evaluate import JUDGED, Known, evaluate, roles_of
 from polycontrast.metrics.measures import METRICS
 from polycontrast.metrics.protocols import PROTOCOLS
-from polycontrast.metrics.synthetic import synthetic_files
+from polycontrast.metrics.synthetic import Files, synthetic_files
 from polycontrast.metrics.tables import SUMMARY, SYSTEM, Row
 from polycontrast.workflows.setting import Setting, apart
 from polycontrast.workflows.significance import EVALUATION
-
-Files = Mapping[tuple[str, str], Sequence[Path]]  # synthetic volumes by case and contrast
 
 
 @dataclass
