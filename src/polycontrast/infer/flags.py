@@ -22,7 +22,7 @@ Typical = Mapping[str, Ranges]
 
 THICK_MM = 3.0
 _MOST = {"volume_ml": 2200.0, "gap": 0.18, "thin": 0.08}  # of any brain; beyond it, a skull is there
-_HOT = 1.05  # of real images the SD is at most 1.02 times that without the 0.1 % at either end
+_HOT = 1.05  # of 220 real images the SD is at most 1.023 times that without the 0.1 % at either end
 _HEAD_ML = 500.0  # what is less is no head, and all of it may be thin
 _CLEARLY = 4.0  # how much likelier, as a logarithm, another contrast must be before a mix-up is told
 _INVERTED = "inverted"
