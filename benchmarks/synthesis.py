@@ -2,7 +2,8 @@
 
 A phantom and an untrained model: speed depends on neither. Operations are those of direct convolutions, as is the
 ceiling; an algorithm that does with fewer can pass it. Most systems are synthesised in float32; any2any in bfloat16
-where the machine has it. Each column is measured in a fresh process, and the program as a user runs it.
+where the machine has it. Each column is measured in a fresh process, and the program as a user runs it. On a GPU
+(--device cuda) no ceiling is measured.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -82,14 +82,14 @@ def case_of(folder: Path, synthesizer: Synthesizer) -> Case:
     return replace(case, contrasts={name: case.contrasts[name] for name in have})
 
 
-def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
+def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int, device: str) -> Measured:
     """Load the model once, then read, synthesise and write the case so often; memory is that of these alone."""
     start = time.perf_counter()
     with mock.patch("polycontrast.infer.synthesizer.has_bfloat16", return_value=bfloat16):
-        synthesizer = Synthesizer.load(folder / "run", options=Options(fast=fast))
+        synthesizer = Synthesizer.load(folder / "run", device, options=Options(fast=fast))
     load = time.perf_counter() - start
     synthesizer.system.bfloat16 = frozenset(synthesizer.system.synthesizers if bfloat16 else ())
-    system, calls = synthesizer.system, Calls()
+    system, calls = synthesizer.system, Calls(synthesizer.device)
     untimed = system.synthesize
     system.synthesize = partial(calls.timed, untimed)  # type: ignore[method-assign]
     case = case_of(folder, synthesizer)
@@ -105,14 +105,14 @@ def measure(folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
     return Measured(dict(stages), load, whole, peak, sum(calls.operations))
 
 
-def processes(folder: Path, fast: bool, repeats: int) -> str:
+def processes(folder: Path, fast: bool, repeats: int, device: str) -> str:
     """What `polycontrast synth` of the case takes, so often, each in a process of its own, in the usual precision.
 
     Memory is the most that was resident, or, if that is more, of this process.
     """
     case = case_of(folder, Synthesizer.load(folder / "run"))
     files = [part for name, path in case.contrasts.items() for part in (f"--{slug(name)}", str(path))]
-    options = ["--model", str(folder / "run"), "--device", "cpu", *["--fast"] * fast]
+    options = ["--model", str(folder / "run"), "--device", device, *["--fast"] * fast]
     command = [sys.executable, "-m", "polycontrast", "synth", *files, *options]
     seconds, peaks = [], []
     for i in range(repeats):
@@ -126,7 +126,7 @@ def processes(folder: Path, fast: bool, repeats: int) -> str:
 
 
 def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> str:
-    """A Markdown table: a column for each precision."""
+    """A Markdown table: a column for each precision; best: the ceilings that are known."""
     first = next(iter(columns.values()))
     rows = [[f"{stage}, s", *[f"{_median(m, stage):.2f}" for m in columns.values()]] for stage in first.stages]
     totals = [sum(_median(m, stage) for stage in m.stages) for m in columns.values()]
@@ -140,8 +140,9 @@ def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> 
         ["resident memory at most, GB", *[f"{m.peak:.2f}" for m in columns.values()]],
         ["network, GFLOP", *[f"{m.operations / 1e9:.0f}" for m in columns.values()]],
         ["network, GFLOP/s", *[f"{s:.0f}" for s in speeds]],
-        ["of the ceiling", *[f"{s / best[name]:.0%}" for name, s in zip(columns, speeds, strict=True)]],
     ]
+    if best:
+        rows.append(["of the ceiling", *[f"{s / best[name]:.0%}" for name, s in zip(columns, speeds, strict=True)]])
     return table([title, *columns], rows)
 
 
@@ -149,12 +150,15 @@ def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> 
 class Calls:
     """What the system's calls took, which may come from several threads at once: (start, end), and operations."""
 
+    device: torch.device
     spans: list[tuple[float, float]] = field(default_factory=list)
     operations: list[int] = field(default_factory=list)
 
     def timed(self, synthesize: Synthesize, *call: Any) -> Made:
         start = time.perf_counter()
         made = synthesize(*call)
+        if self.device.type == "cuda":  # which returns before it is done
+            torch.cuda.synchronize(self.device)
         self.spans.append((start, time.perf_counter()))
         return made
 
@@ -193,8 +197,9 @@ def _median(measured: Measured, stage: str) -> float:
     return statistics.median(measured.stages[stage])
 
 
-def _column(process: Executor, folder: Path, bfloat16: bool, fast: bool, repeats: int) -> Measured:
-    return process.submit(measure, folder, bfloat16, fast, repeats).result()
+def _column(folder: Path, *how: Any) -> Measured:
+    with fresh(keeps_memory=True) as process:
+        return process.submit(measure, folder, *how).result()
 
 
 def main() -> None:
@@ -202,24 +207,25 @@ def main() -> None:
     parser.add_argument("--recipe", default="tcmgan")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fast", action="store_true", help="as `synth --fast` does it; with --recipe any2any, say")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument("--quick", action="store_true", help="a tiny phantom and system, once: shows that it works")
     a = parser.parse_args()
     recipe, repeats = (QUICK_RECIPE, 1) if a.quick else (a.recipe, a.repeats)
     print(machine())
-    columns = {}
+    columns, best = {}, {}
     with tempfile.TemporaryDirectory() as name:
         with fresh(keeps_memory=True) as process:
             process.submit(prepare, Path(name), recipe, a.quick).result()
-            speeds = ceiling.measure(process, 0.0 if a.quick else 0.5)
-        print(ceiling.report(speeds))
-        native = a.quick or has_bfloat16(torch.device("cpu"))  # a machine that imitates it takes minutes a volume
+            if a.device == "cpu":
+                speeds = ceiling.measure(process, 0.0 if a.quick else 0.5)
+                best = ceiling.ceiling(speeds)
+                print(ceiling.report(speeds))
+        native = a.quick or has_bfloat16(torch.device(a.device))  # one that imitates it takes minutes a volume
         for precision in ("float32", "bfloat16") if native else ("float32",):
-            with fresh(keeps_memory=True) as process:
-                columns[precision] = _column(process, Path(name), precision == "bfloat16", a.fast, repeats)
-        commands = processes(Path(name), a.fast, repeats)
-    title = f"{recipe}{' --fast' if a.fast else ''}, one {'small ' if a.quick else ''}phantom"
-    print(report(columns, ceiling.ceiling(speeds), title))
-    print(commands)
+            columns[precision] = _column(Path(name), precision == "bfloat16", a.fast, repeats, a.device)
+        title = f"{recipe}{' --fast' if a.fast else ''}, one {'small ' if a.quick else ''}phantom"
+        print(report(columns, best, title), flush=True)
+        print(processes(Path(name), a.fast, repeats, a.device))
 
 
 if __name__ == "__main__":

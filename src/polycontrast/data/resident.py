@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from polycontrast.data.batches import Batch, Dataset, Outputs, Units
@@ -81,10 +82,8 @@ def resident(dataset: Dataset[Any], device: torch.device) -> Dataset[Any]:
 def _framed(entry: Entry, config: DataConfig, length: int) -> tuple[Tensor, Tensor]:
     """Every slice of a case's box and empty ones behind: images [length, C, H, W] float16 and mask and lesion
     [length, 2, H, W] bool."""
-    images = torch.zeros(length, len(config.contrasts), config.size, config.size, dtype=torch.float16)
-    regions = torch.zeros(length, 2, config.size, config.size, dtype=torch.bool)
-    single = replace(config, slab=1, made=1)
-    for z in range(entry.box[2][1] - entry.box[2][0]):
-        image, mask, lesion = read_slab(entry, z, single)
-        images[z], regions[z] = image[:, 0].half(), torch.cat([mask, lesion])[:, 0]
-    return images, regions
+    depth = entry.box[2][1] - entry.box[2][0]
+    image, mask, lesion = read_slab(entry, depth // 2, replace(config, slab=depth, made=1))
+    behind = (0, 0, 0, 0, 0, 0, 0, length - depth)
+    whole = (image.half().transpose(0, 1), torch.cat([mask, lesion]).transpose(0, 1))
+    return F.pad(whole[0], behind), F.pad(whole[1], behind)

@@ -15,7 +15,9 @@ def cosine(rate: float, warm: float = 0.02) -> OptimiserConfig:
     return OptimiserConfig(((0.0, rate / 100), (warm, rate), *points), betas=(0.9, 0.99), linear=True)
 
 
-_SYSTEM = Any2anyConfig(ssim=1.0, seg=0.02, generator=cosine(1e-3), discriminator=cosine(2e-4), segmenter=cosine(3e-4))
+_SYSTEM = Any2anyConfig(
+    favoured_share=0.3, ssim=1.0, generator=cosine(1e-3), discriminator=cosine(2e-4), segmenter=cosine(3e-4)
+)
 
 
 def any2any() -> Recipe:
@@ -25,8 +27,8 @@ def any2any() -> Recipe:
         apart=4.0, cropped=True, centred=True,
     )  # fmt: skip
     train = TrainConfig(
-        batch=32, images=60_000, bfloat16=BFLOAT16, channels_last=("generator",), ema=4000.0, clip=1.0,
-        checkpoint_every=10_000, preview_every=60_000, log_every=5000,
+        batch=32, images=240_000, bfloat16=BFLOAT16, channels_last=("generator",), ema=4000.0, clip=1.0,
+        checkpoint_every=20_000, preview_every=80_000, log_every=4000,
     )  # fmt: skip
     return Recipe("any2any", _SYSTEM, data, train)
 
