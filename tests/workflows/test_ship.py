@@ -45,16 +45,23 @@ def test_the_configuration_is_the_runs_and_tells_the_roles(run: Path, tmp_path: 
 
 def test_intervals_may_come_from_a_run_that_left_patients_to_calibrate_on(run: Path, tmp_path: Path) -> None:
     other = models.make_confident(tmp_path / "other")
-    told = {
-        "confidence": {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}},
-        "typical": {"T2": {"volume_ml": [900.0, 1900.0]}},
-    }
+    intervals = {"t2_to_t1": {"50": 1.0, "80": 2.0, "95": 4.0}}
     losses = read_json(other / "config.json")
     losses["recipe"]["system"]["ssim"] = 0.7  # of no account
-    write_json(other / "config.json", {**losses, **told})
+    write_json(other / "config.json", {**losses, "confidence": intervals, "typical": {"T2": {"lean": [0.0, 1.0]}}})
     shipped = read_json(ship(run, tmp_path / "weights", calibrated=other) / "config.json")
-    assert {key: shipped[key] for key in told} == told
-    assert shipped["recipe"] == read_json(run / "config.json")["recipe"]
+    assert shipped == {**read_json(run / "config.json"), "confidence": intervals}
+
+
+def test_what_is_usual_may_come_from_a_run_that_has_seen_patients_alone(run: Path, tmp_path: Path) -> None:
+    other, usual = models.make_confident(tmp_path / "other"), {"T2": {"volume_ml": [900.0, 1900.0]}}
+    write_json(other / "config.json", {**read_json(other / "config.json"), "typical": usual})
+    shipped = read_json(ship(run, tmp_path / "weights", usual=other) / "config.json")
+    assert shipped == {**read_json(run / "config.json"), "typical": usual}
+    write_json(other / "config.json", {**read_json(other / "config.json"), "typical": {}})
+    with pytest.raises(UserError, match="no usual values to lend"):
+        ship(run, tmp_path / "none", usual=other)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,16 @@ from polycontrast.recipes import Recipe
 LARGEST = 12_000_000  # bytes of weights that a wheel should carry
 
 
-def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | None = None) -> Path:
+def ship(
+    run: Path, out: Path, split: Path | None = None, calibrated: Path | None = None, usual: Path | None = None
+) -> Path:
     """Write a run's weights, as float16, and its configuration into the folder `out`; returns it.
 
     split: JSON of roles; config.json then says which case had which ("roles"), beside those that were trained on
     ("cases"). calibrated: the model whose intervals are taken, where this one was trained on every patient that could
-    calibrate it, and its usual values, where this one has seen phantoms. Raises UserError if the run is not whole, if
-    the lender makes something else, or if the weights are too many or too large for float16.
+    calibrate it. usual: the run whose values count as a usual image's, where this one has seen phantoms. Raises
+    UserError if the run is not whole, if a lender has nothing to lend or makes something else, or if the weights are
+    too many or too large for float16.
     """
     load_system(run, torch.device("cpu"))  # a run whose weights do not fit its recipe is refused here
     weights, source = runs.load_weights(run)
@@ -53,7 +56,11 @@ def ship(run: Path, out: Path, split: Path | None = None, calibrated: Path | Non
             )
         if not lender.confidence:
             raise UserError("no intervals to lend", "`polycontrast calibrate` makes them", calibrated)
-        config |= {"confidence": lender.confidence, "typical": lender.typical}
+        config["confidence"] = lender.confidence
+    if usual is not None:
+        config["typical"] = runs.read_config(usual).typical
+        if not config["typical"]:
+            raise UserError("no usual values to lend", "a run of five patients or more knows them", usual)
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
@@ -77,11 +84,12 @@ def main() -> None:
     parser.add_argument(
         "--calibrated",
         type=Path,
-        help="the model that lends its intervals and what it knows as usual: of the same contrasts and data",
+        help="the model that lends its intervals: of the same contrasts and data",
     )
+    parser.add_argument("--usual", type=Path, help="the run that lends what a usual image is: of patients alone")
     given = parser.parse_args()
     try:
-        out = ship(given.run, given.out, given.split, given.calibrated)
+        out = ship(given.run, given.out, given.split, given.calibrated, given.usual)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER)
