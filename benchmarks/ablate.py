@@ -4,8 +4,8 @@
     python benchmarks/ablate.py judge base --data DATA --split SPLIT -o ABLATION
     python benchmarks/ablate.py table -o ABLATION
 
-The base is the recipe without its segmenter, at half its batch: short runs need steps; on two CPU cores, any2any_small
-at 2 mm (`--recipe any2any_small --size 96 --batch 8`). `train` writes ABLATION/<variant>/run, `judge`
+The base is the recipe at half its batch: short runs need steps; on two CPU cores, any2any_small at 2 mm
+(`--recipe any2any_small --size 96 --batch 8`). `train` writes ABLATION/<variant>/run, `judge`
 ABLATION/<variant>/judged_<have>.json (role *train*, T2 alone unless --have says otherwise, by the protocol
 `polycontrast` in the brain and the tumour; ways of synthesis come with `--as`: fast, ensemble, raw, float32), `table`
 prints all of them, and what each gains on the base. Never run on the role *test*.
@@ -119,7 +119,7 @@ def main() -> None:
         return
     device = choose(a.device)
     if a.step == "train":
-        base = settings(images=a.images, batch=a.batch)(system(seg=0.0)(recipes.recipe(a.recipe)))
+        base = settings(images=a.images, batch=a.batch)(recipes.recipe(a.recipe))
         base = data(size=a.size or base.data.size)(base)
         recipe = VARIANTS[a.variant](base)
         entries = cached_cases(a.data, a.split, "gan", CONTRASTS, a.cache, quiet=True)

@@ -3,7 +3,7 @@
 A phantom and an untrained model: speed depends on neither. Operations are those of direct convolutions, as is the
 ceiling; an algorithm that does with fewer can pass it. Most systems are synthesised in float32; any2any in bfloat16
 where the machine has it. Each column is measured in a fresh process, and the program as a user runs it. On a GPU
-(--device cuda) no ceiling is measured.
+(--device cuda) no ceiling is measured, and memory is the host's.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def report(columns: dict[str, Measured], best: dict[str, float], title: str) -> 
 class Calls:
     """What the system's calls took, which may come from several threads at once: (start, end), and operations."""
 
-    device: torch.device
+    device: torch.device = torch.device("cpu")
     spans: list[tuple[float, float]] = field(default_factory=list)
     operations: list[int] = field(default_factory=list)
 
@@ -197,9 +197,9 @@ def _median(measured: Measured, stage: str) -> float:
     return statistics.median(measured.stages[stage])
 
 
-def _column(folder: Path, *how: Any) -> Measured:
+def _column(folder: Path, bfloat16: bool, fast: bool, repeats: int, device: str) -> Measured:
     with fresh(keeps_memory=True) as process:
-        return process.submit(measure, folder, *how).result()
+        return process.submit(measure, folder, bfloat16, fast, repeats, device).result()
 
 
 def main() -> None:
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="tcmgan")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fast", action="store_true", help="as `synth --fast` does it; with --recipe any2any, say")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="a tiny phantom and system, once: shows that it works")
     a = parser.parse_args()
     recipe, repeats = (QUICK_RECIPE, 1) if a.quick else (a.recipe, a.repeats)

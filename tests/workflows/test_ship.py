@@ -54,11 +54,14 @@ def test_intervals_may_come_from_a_run_that_left_patients_to_calibrate_on(run: P
 
 
 def test_what_is_usual_may_come_from_a_run_that_has_seen_patients_alone(run: Path, tmp_path: Path) -> None:
-    other, usual = models.make_confident(tmp_path / "other"), {"T2": {"volume_ml": [900.0, 1900.0]}}
-    write_json(other / "config.json", {**read_json(other / "config.json"), "typical": usual})
+    other = models.make_confident(tmp_path / "other")
+    told = read_json(other / "config.json")
+    usual = {name: {"volume_ml": [900.0, 1900.0]} for name in told["recipe"]["data"]["contrasts"]}
+    write_json(other / "config.json", {**told, "typical": usual})
     shipped = read_json(ship(run, tmp_path / "weights", usual=other) / "config.json")
     assert shipped == {**read_json(run / "config.json"), "typical": usual}
-    write_json(other / "config.json", {**read_json(other / "config.json"), "typical": {}})
+    usual.popitem()
+    write_json(other / "config.json", {**told, "typical": usual})
     with pytest.raises(UserError, match="no usual values to lend"):
         ship(run, tmp_path / "none", usual=other)
     assert not (tmp_path / "none").exists()

@@ -83,7 +83,7 @@ def _framed(entry: Entry, config: DataConfig, length: int) -> tuple[Tensor, Tens
     """Every slice of a case's box and empty ones behind: images [length, C, H, W] float16 and mask and lesion
     [length, 2, H, W] bool."""
     depth = entry.box[2][1] - entry.box[2][0]
-    image, mask, lesion = read_slab(entry, depth // 2, replace(config, slab=depth, made=1))
+    images, mask, lesion = read_slab(entry, depth // 2, replace(config, slab=depth, made=depth))
+    images, regions = images.half().transpose(0, 1), torch.cat([mask, lesion]).transpose(0, 1)
     behind = (0, 0, 0, 0, 0, 0, 0, length - depth)
-    whole = (image.half().transpose(0, 1), torch.cat([mask, lesion]).transpose(0, 1))
-    return F.pad(whole[0], behind), F.pad(whole[1], behind)
+    return F.pad(images, behind), F.pad(regions, behind)

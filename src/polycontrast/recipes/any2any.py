@@ -15,6 +15,7 @@ def cosine(rate: float, warm: float = 0.02) -> OptimiserConfig:
     return OptimiserConfig(((0.0, rate / 100), (warm, rate), *points), betas=(0.9, 0.99), linear=True)
 
 
+# The rates of a critic and of a segmenter are for variants that have them (benchmarks/ablate.py).
 _SYSTEM = Any2anyConfig(
     favoured_share=0.3, ssim=1.0, generator=cosine(1e-3), discriminator=cosine(2e-4), segmenter=cosine(3e-4)
 )
@@ -34,7 +35,7 @@ def any2any() -> Recipe:
 
 
 def any2any_small() -> Recipe:
-    """The same for two CPU cores: half as wide, a twelfth of the images, batch 8, a third of the steps."""
+    """The same for two CPU cores: half as wide and as deep, a twelfth of the images, batch 8, a third of the steps."""
     full = any2any()
     system = replace(_SYSTEM, widths=(48, 64, 96, 96), blocks=(1, 1, 1, 1), seg_base=16, critic_base=16)
     train = replace(full.train, batch=8, images=20_000, ema=1000.0, log_every=500, checkpoint_every=2000)
@@ -42,7 +43,7 @@ def any2any_small() -> Recipe:
 
 
 def any2any_further() -> Recipe:
-    """On from the shipped weights, on two CPU cores in an hour and a half: half of the rate and of the batch."""
+    """On from the shipped weights, at half the rate and batch: on two CPU cores with bfloat16 in an hour and a half."""
     full = any2any()
     system = replace(_SYSTEM, generator=cosine(5e-4))
     train = replace(full.train, batch=16, images=22_400, pretrained="any2any", log_every=1600, checkpoint_every=1600)

@@ -59,8 +59,8 @@ def ship(
         config["confidence"] = lender.confidence
     if usual is not None:
         config["typical"] = runs.read_config(usual).typical
-        if not config["typical"]:
-            raise UserError("no usual values to lend", "a run of five patients or more knows them", usual)
+        if not config["typical"].keys() >= set(runs.read_config(run).recipe.data.contrasts):
+            raise UserError("no usual values to lend", "a run of these contrasts and five patients knows them", usual)
     with atomic_write(out / runs.SHIPPED_WEIGHTS) as part:
         part.write_bytes(content)
     write_json(out / runs.CONFIG, config)
@@ -81,11 +81,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("out", type=Path, help="where any2any.safetensors and config.json are written")
     parser.add_argument("--split", type=Path, help="JSON of roles, which config.json then tells")
-    parser.add_argument(
-        "--calibrated",
-        type=Path,
-        help="the model that lends its intervals: of the same contrasts and data",
-    )
+    parser.add_argument("--calibrated", type=Path, help="the model that lends its intervals, of the same contrasts")
     parser.add_argument("--usual", type=Path, help="the run that lends what a usual image is: of patients alone")
     given = parser.parse_args()
     try:
