@@ -17,11 +17,15 @@ from polycontrast.metrics.statistics import Summary, summarise
 
 CONTRASTS = ("T1", "T1ce", "T2", "FLAIR")
 FREQUENCIES = (0.1, 0.2, 0.3)  # cycles/mm, within 0.01
-LEAST_CONFIDENT, LARGEST, LARGEST_SMOOTHED = (
+LEAST_CONFIDENT, LARGEST, LARGEST_SMOOTHED, CORRECTED = (
     f"error in the {of}"
-    for of in ("least confident tenth", "tenth of largest errors", "tenth of largest smoothed errors")
-)
-TENTHS = (LEAST_CONFIDENT, LARGEST, LARGEST_SMOOTHED)
+    for of in (
+        "least confident tenth", "tenth of largest errors", "tenth of largest smoothed errors",
+        "tenth of largest corrected scales",
+    )
+)  # fmt: skip
+EXPECTED = "error expected in the least confident tenth"
+TENTHS = (LEAST_CONFIDENT, EXPECTED, LARGEST_SMOOTHED, CORRECTED, LARGEST)
 _SMOOTH = 4.0  # mm: SD of the Gaussian that smooths errors
 Array, Mask = NDArray[np.float32], NDArray[np.bool_]
 
@@ -50,8 +54,9 @@ def values_of(
     """By the protocol `polycontrast`, all [X, Y, Z] in normalised units: PSNR, SSIM and NMAE in the brain and the
     tumour; how far the tumour stands out in the image and in the truth; with a spacing (mm), the power of detail over
     the truth's, and how far it is the truth's; with a scale, the share of the error in the tenth of the brain where the
-    scale is largest; with both, in the tenths where the error is, and its mean nearby: what no map of confidence beats,
-    and what a smooth one can hardly."""
+    scale is largest, and what the scale itself expects there; with both, in the tenths where the error is largest, or
+    its mean nearby, or the scale once that mean is put right: what no map of confidence beats, and what a map hardly
+    can that has not seen the patient's error."""
     low, high = np.percentile(truth[brain], PERCENTILES)
     span = float(high - low)
     similarity = ssim_map(truth, image, span)
@@ -75,9 +80,13 @@ def values_of(
     if scale is not None:
         error = np.abs(truth - image) * brain
         values[LEAST_CONFIDENT] = _in_tenth(error, scale, brain)
+        values[EXPECTED] = _in_tenth(scale * brain, scale, brain)
         if spacing:
+            nearby = _smoothed(error, brain, spacing)
+            expected = _smoothed(scale * brain, brain, spacing)
+            values[LARGEST_SMOOTHED] = _in_tenth(error, nearby, brain)
+            values[CORRECTED] = _in_tenth(error, scale * nearby / expected.clip(1e-6), brain)
             values[LARGEST] = _in_tenth(error, error, brain)
-            values[LARGEST_SMOOTHED] = _in_tenth(error, _smoothed(error, brain, spacing), brain)
     return values
 
 
